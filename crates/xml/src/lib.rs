@@ -1,0 +1,20 @@
+//! XML at the edge: bytes in any split become stream events within limits; elements become bytes.
+//!
+//! Pure: no tokio, no actix, no clock, no files. It knows nothing of stanzas, addresses or sessions.
+//! The [`Framer`] finds frames and enforces every limit while bytes arrive, the reader (xml-rs behind our own
+//! rules) turns one whole frame into a [`Header`] or a [`Fragment`], the writer makes bytes of an [`Element`].
+
+pub mod element;
+pub mod error;
+pub mod fragment;
+pub mod framer;
+pub mod limits;
+pub mod reader;
+pub mod writer;
+
+pub use element::{Attribute, Element, Node};
+pub use error::{Limit, XmlError};
+pub use fragment::{Child, Fragment};
+pub use framer::{FrameKind, Framer, Step};
+pub use limits::Limits;
+pub use reader::{Context, Header, read_element, read_header};
