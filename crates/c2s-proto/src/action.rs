@@ -1,0 +1,99 @@
+//! What the machine wants done, in order; each action is complete data.
+
+use bytes::Bytes;
+use rjabberd_xml::Limits;
+use rjabberd_xmpp::{
+    BareJid, FullJid, Stanza, StreamCondition,
+    sasl::{Mechanism, PasswordCheck, SaslFailure},
+};
+
+use crate::{Ask, LostReason};
+
+/// Deadlines that the machine sets; one of each kind at a time, a new one replaces the old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deadline {
+    /// From accept to the first stream header (30 s).
+    Header,
+    /// From accept to an established session (120 s), absolute: nothing restarts it.
+    Negotiation,
+    /// Without input on an established stream (300 s): then a ping goes out. Re-armed by the shell on input.
+    Idle,
+    /// From a ping to any input (60 s).
+    PingAnswer,
+}
+
+/// An order that goes to the receiver with its next credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A new stream begins behind what was read: new framer, new context, these limits.
+    NewStream(Limits),
+    /// TLS begins: nothing may stand behind what was read; then as `NewStream`. What was written so far goes out first.
+    StartTls(Limits),
+}
+
+/// Why a stream closed: logged once, counted as a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client closed its stream.
+    ClientClosed,
+    /// We sent this stream error.
+    StreamError(StreamCondition),
+    /// Another session took the resource.
+    Replaced,
+    /// An operator ended it.
+    Kicked,
+    /// Its queues were full.
+    Overflowed,
+    /// The account is gone.
+    AccountRemoved,
+    /// The password changed or the account was disabled.
+    CredentialsChanged,
+    /// The server stopped.
+    Shutdown,
+    /// A deadline passed.
+    TimedOut(Deadline),
+    /// The connection was lost.
+    Lost(LostReason),
+    /// STARTTLS failed or came where it may not (RFC 6120, 5.4.2.2).
+    StartTlsFailed,
+    /// Our own code panicked.
+    Panicked,
+}
+
+/// One deed.
+pub enum Action {
+    /// Write these bytes to the client.
+    Write(Bytes),
+    /// Give the receiver this order with its next credit.
+    Order(Order),
+    /// Ask the store for the keys of an account.
+    LoadCredentials(Ask, BareJid),
+    /// Run this check on a thread of its own.
+    CheckPassword(Ask, PasswordCheck),
+    /// In-band registration from a stream that is not authenticated (XEP-0077), for this virtual host.
+    AskRegistration(Ask, String, Stanza),
+    /// Claim a resource of an account; `None` means that the server makes one.
+    Claim(Ask, BareJid, Option<String>),
+    /// The claim came too late: give this resource back.
+    Release(FullJid),
+    /// Route a stanza of this session; `from` is stamped.
+    Route(Stanza),
+    /// The session's presence without addressee: availability and priority for the session table; `None` is unavailable.
+    SetPresence(Option<i8>, Stanza),
+    /// The session ends: release the resource, then bounce or hand on what was not delivered.
+    EndSession(Box<crate::Session>, CloseReason),
+    /// Set a deadline, from now on (`Header` and `Negotiation`: from the accept).
+    SetDeadline(Deadline),
+    /// Take a deadline back.
+    ClearDeadline(Deadline),
+    /// The state changed, for the log: the name of the new state.
+    StateChanged(&'static str),
+    /// Somebody logged in, for log and metric.
+    Authenticated(BareJid, Mechanism),
+    /// An attempt to log in failed, for log and metric.
+    AuthenticationFailed(Option<Mechanism>, SaslFailure),
+    /// Write what is queued, then close the connection as `design.md` says ("Closing").
+    Close(CloseReason),
+    /// The connection is gone already: only tidy up.
+    Drop(CloseReason),
+}

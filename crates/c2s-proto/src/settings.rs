@@ -1,0 +1,52 @@
+//! What the config decides about client streams.
+
+use std::collections::HashMap;
+
+use rjabberd_xml::{Element, Limits};
+use rjabberd_xmpp::sasl::{FakeSalts, Mechanism};
+
+/// Whether TLS is offered and demanded on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// TLS from the first byte: the stream is secure already.
+    Direct,
+    /// STARTTLS is offered; `required` means that nothing but STARTTLS is taken before it.
+    StartTls {
+        /// No authentication before TLS.
+        required: bool,
+    },
+    /// No TLS at all.
+    None,
+}
+
+/// What differs between virtual hosts.
+#[derive(Clone)]
+pub struct HostSettings {
+    /// Mechanisms to offer, strongest first.
+    pub mechanisms: Vec<Mechanism>,
+    /// PLAIN is offered on a stream without TLS too.
+    pub plain_without_tls: bool,
+    /// In-band registration is on (XEP-0077).
+    pub registration: bool,
+    /// Stream features that stand in every feature list (caps, XEP-0115).
+    pub features: Vec<Element>,
+    /// Fake answers for unknown users.
+    pub fakes: FakeSalts,
+}
+
+/// What the config decides about client streams; shared by all streams of a listener.
+#[derive(Clone)]
+pub struct Settings {
+    /// Virtual hosts by normalised domain.
+    pub hosts: HashMap<String, HostSettings>,
+    /// The virtual host for a header without `to`, and the `from` of an error header.
+    pub default_host: String,
+    /// TLS on this listener.
+    pub tls: TlsPolicy,
+    /// Limits after authentication, announced by XEP-0478.
+    pub limits: Limits,
+    /// Failed authentications after which the stream ends with `policy-violation`.
+    pub sasl_failures_max: u32,
+    /// Addressees of directed presence that one session remembers.
+    pub directed_presence_max: usize,
+}
