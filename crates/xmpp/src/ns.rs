@@ -18,6 +18,8 @@ pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 pub const CLIENT: &str = "jabber:client";
 /// The namespace of the prefix `xml`.
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// Application-specific error conditions; here `stanza-too-big`.
+pub const ERRORS: &str = "urn:xmpp:errors";
 /// XEP-0030.
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030.

@@ -10,22 +10,46 @@ use crate::{Jid, StanzaError};
 /// `type` of a message (RFC 6121, 5.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the RFC's names, one to one")]
-pub enum MessageType { Normal, Chat, Groupchat, Headline, Error }
+pub enum MessageType {
+    Normal,
+    Chat,
+    Groupchat,
+    Headline,
+    Error,
+}
 
 /// `type` of a presence (RFC 6121, 4.7.1); no type is `Available`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the RFC's names, one to one")]
-pub enum PresenceType { Available, Unavailable, Subscribe, Subscribed, Unsubscribe, Unsubscribed, Probe, Error }
+pub enum PresenceType {
+    Available,
+    Unavailable,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    Probe,
+    Error,
+}
 
 /// `type` of an iq (RFC 6120, 8.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the RFC's names, one to one")]
-pub enum IqType { Get, Set, Result, Error }
+pub enum IqType {
+    Get,
+    Set,
+    Result,
+    Error,
+}
 
 /// Which stanza it is, and its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the RFC's names, one to one")]
-pub enum StanzaKind { Message(MessageType), Presence(PresenceType), Iq(IqType) }
+pub enum StanzaKind {
+    Message(MessageType),
+    Presence(PresenceType),
+    Iq(IqType),
+}
 
 /// A stanza.
 #[derive(Clone, Debug, PartialEq, Eq)]

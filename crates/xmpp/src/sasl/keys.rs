@@ -1,12 +1,104 @@
 //! Stored SCRAM keys: what the store holds instead of a password, how they are derived, and the salts of users who
-//! do not exist.
+//! do not exist (RFC 5802, 3 and 9).
+//!
+//! No password is kept here, and nothing here shows a key by `Debug`: text with keys is made only by
+//! [`ScramKeys::to_text`].
 
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha512};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+/// Iterations above this are refused in imported keys: one login would cost seconds.
+pub const ITERATIONS_MAX: u32 = 10_000_000;
+
+/// Bytes of a salt that we make.
+pub const SALT_BYTES: usize = 16;
+
+/// Longest password in bytes, before preparation (RFC 4616, 2 asks for 255 at least).
+pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// Hash of a SCRAM mechanism, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the registered names, one to one")]
-pub enum ScramHash { Sha1, Sha256, Sha512 }
+pub enum ScramHash {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl ScramHash {
+    /// The registered name of the mechanism: `SCRAM-SHA-1`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+    pub fn mechanism_name(self) -> &'static str {
+        match self {
+            ScramHash::Sha1 => "SCRAM-SHA-1",
+            ScramHash::Sha256 => "SCRAM-SHA-256",
+            ScramHash::Sha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    /// The hash of the mechanism of that name.
+    pub fn from_mechanism_name(name: &str) -> Option<ScramHash> {
+        [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512]
+            .into_iter()
+            .find(|hash| hash.mechanism_name() == name)
+    }
+
+    /// Bytes of the hash's output, and so of both keys.
+    pub fn bytes(self) -> usize {
+        match self {
+            ScramHash::Sha1 => 20,
+            ScramHash::Sha256 => 32,
+            ScramHash::Sha512 => 64,
+        }
+    }
+
+    /// `H(data)`.
+    pub(super) fn digest(self, data: &[u8]) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(match self {
+            ScramHash::Sha1 => Sha1::digest(data).to_vec(),
+            ScramHash::Sha256 => Sha256::digest(data).to_vec(),
+            ScramHash::Sha512 => Sha512::digest(data).to_vec(),
+        })
+    }
+
+    /// `HMAC(key, data)`.
+    pub(super) fn hmac(self, key: &[u8], data: &[u8]) -> Zeroizing<Vec<u8>> {
+        const ANY_LENGTH: &str = "HMAC takes a key of any length";
+        macro_rules! of {
+            ($hash:ty) => {
+                Hmac::<$hash>::new_from_slice(key)
+                    .expect(ANY_LENGTH)
+                    .chain_update(data)
+                    .finalize()
+                    .into_bytes()
+                    .to_vec()
+            };
+        }
+        Zeroizing::new(match self {
+            ScramHash::Sha1 => of!(Sha1),
+            ScramHash::Sha256 => of!(Sha256),
+            ScramHash::Sha512 => of!(Sha512),
+        })
+    }
+
+    /// `Hi(password, salt, iterations)`, which is PBKDF2 (RFC 5802, 2.2).
+    fn salted_password(self, password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
+        let mut salted = Zeroizing::new(vec![0; self.bytes()]);
+        match self {
+            ScramHash::Sha1 => pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, iterations, &mut salted),
+            ScramHash::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted),
+            ScramHash::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut salted),
+        }
+        salted
+    }
+}
 
 /// The keys of one account for one hash (RFC 5802, 3). No `Debug` that shows them.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,28 +120,176 @@ pub struct ScramKeys {
 #[error("the password is empty or holds characters that are not allowed")]
 pub struct BadPassword;
 
+/// A text is not the keys of one account for one hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not keys of the form {{SCRAM-SHA-256}}iterations,salt,stored,server")]
+pub struct BadKeys;
+
 impl ScramKeys {
-    /// Derives keys from a password (RFC 5802, 3; saslprep first). Heavy: `iterations` HMACs.
-    pub fn derive(_hash: ScramHash, _password: &str, _salt: &[u8], _iterations: u32) -> Result<ScramKeys, BadPassword> {
-        todo!()
+    /// Derives keys from a password (RFC 5802, 3; saslprep first). Heavy: `iterations` HMACs. No iterations count as
+    /// one, as PBKDF2 knows nothing less.
+    pub fn derive(
+        hash: ScramHash,
+        password: &str,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<ScramKeys, BadPassword> {
+        let password = prepare_password(password)?;
+        let iterations = iterations.max(1);
+        let salted = hash.salted_password(password.as_bytes(), salt, iterations);
+        let client_key = hash.hmac(&salted, b"Client Key");
+        Ok(ScramKeys {
+            hash,
+            iterations,
+            salt: salt.to_vec(),
+            stored_key: hash.digest(&client_key),
+            server_key: hash.hmac(&salted, b"Server Key"),
+        })
+    }
+
+    /// The keys as `{SCRAM-SHA-256}iterations,salt,stored,server`, the last three in base64: a secret, which is why
+    /// this is no `Display`.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let [salt, stored, server] = [&self.salt, &*self.stored_key, &*self.server_key]
+            .map(|part| Zeroizing::new(STANDARD.encode(part)));
+        let (name, iterations) = (self.hash.mechanism_name(), self.iterations);
+        Zeroizing::new(format!("{{{name}}}{iterations},{},{},{}", *salt, *stored, *server))
+    }
+
+    /// Whether a password makes these keys: derives and compares, in constant time.
+    pub(super) fn match_password(&self, password: &str) -> bool {
+        ScramKeys::derive(self.hash, password, &self.salt, self.iterations)
+            .is_ok_and(|derived| bool::from(derived.stored_key.ct_eq(&self.stored_key)))
     }
 }
 
+impl FromStr for ScramKeys {
+    type Err = BadKeys;
+
+    /// Parses what [`ScramKeys::to_text`] makes.
+    fn from_str(text: &str) -> Result<ScramKeys, BadKeys> {
+        let (name, parts) = text.strip_prefix('{').and_then(|rest| rest.split_once('}')).ok_or(BadKeys)?;
+        let hash = ScramHash::from_mechanism_name(name).ok_or(BadKeys)?;
+        let parts: Vec<&str> = parts.split(',').collect();
+        let [iterations, salt, stored, server] = parts[..] else { return Err(BadKeys) };
+        let decode = |part: &str| STANDARD.decode(part).map_err(|_| BadKeys);
+        let decode_key = |part: &str| {
+            decode(part)
+                .map(Zeroizing::new)
+                .and_then(|key| if key.len() == hash.bytes() { Ok(key) } else { Err(BadKeys) })
+        };
+        let keys = ScramKeys {
+            hash,
+            iterations: iterations.parse().map_err(|_| BadKeys)?,
+            salt: decode(salt)?,
+            stored_key: decode_key(stored)?,
+            server_key: decode_key(server)?,
+        };
+        if keys.salt.is_empty() || !(1..=ITERATIONS_MAX).contains(&keys.iterations) {
+            return Err(BadKeys);
+        }
+        Ok(keys)
+    }
+}
+
+impl fmt::Debug for ScramKeys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ScramKeys").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// Prepares a password with saslprep as a stored string (RFC 4013; RFC 5802, 2.2).
+fn prepare_password(password: &str) -> Result<Zeroizing<String>, BadPassword> {
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(BadPassword);
+    }
+    let prepared = stringprep::saslprep(password).map_err(|_| BadPassword)?;
+    let prepared = Zeroizing::new(prepared.into_owned());
+    if prepared.is_empty() { Err(BadPassword) } else { Ok(prepared) }
+}
+
 /// All keys of one account.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// One entry for each hash that was derived.
     pub keys: Vec<ScramKeys>,
 }
 
-/// Salts for users who do not exist: stable per (secret, user, mechanism), so that a client cannot tell them from
-/// real ones.
+impl Credentials {
+    /// Derives keys for each hash, each with a salt of its own. Heavy: `iterations` HMACs a hash.
+    pub fn derive(
+        password: &str,
+        hashes: &[ScramHash],
+        iterations: u32,
+        mut salt_source: impl FnMut() -> [u8; SALT_BYTES],
+    ) -> Result<Credentials, BadPassword> {
+        prepare_password(password)?;
+        let derive = |hash: &ScramHash| ScramKeys::derive(*hash, password, &salt_source(), iterations);
+        Ok(Credentials { keys: hashes.iter().map(derive).collect::<Result<_, _>>()? })
+    }
+
+    /// The keys for a hash.
+    pub fn for_hash(&self, hash: ScramHash) -> Option<&ScramKeys> {
+        self.keys.iter().find(|keys| keys.hash == hash)
+    }
+
+    /// The keys for the strongest hash that there are keys for.
+    pub fn strongest(&self) -> Option<&ScramKeys> {
+        self.keys.iter().max_by_key(|keys| keys.hash)
+    }
+}
+
+/// Salts for users who do not exist: stable per (secret, host, user, mechanism), so that a client cannot tell them
+/// from real ones.
+///
+/// An account with another iteration count or another length of salt than the configured ones (imported, or older
+/// than the configuration) can be told from a fake one.
 #[derive(Clone)]
-pub struct FakeSalts {}
+pub struct FakeSalts {
+    secret: Zeroizing<Vec<u8>>,
+    iterations: u32,
+    strongest: ScramHash,
+}
 
 impl FakeSalts {
     /// From the server's secret (kept in the store), the iteration count and the hashes that real accounts have.
-    pub fn new(_secret: &[u8], _iterations: u32, _hashes: Vec<ScramHash>) -> FakeSalts {
-        todo!()
+    pub fn new(secret: &[u8], iterations: u32, hashes: Vec<ScramHash>) -> FakeSalts {
+        FakeSalts {
+            secret: Zeroizing::new(secret.to_vec()),
+            iterations: iterations.max(1),
+            strongest: hashes.into_iter().max().unwrap_or(ScramHash::Sha256),
+        }
+    }
+
+    /// Keys that no password makes, for the mechanism of `hash`.
+    pub(super) fn keys(&self, hash: ScramHash, username: &str, domain: &str) -> ScramKeys {
+        let name = hash.mechanism_name();
+        let mut salt = self.derived(&["salt", name, domain, username]).to_vec();
+        salt.truncate(SALT_BYTES);
+        // Expanded to the length of the hash; nobody sees them, and a proof for them cannot be made.
+        let key = |label: &str| hash.hmac(&self.secret, &self.derived(&[label, name, domain, username]));
+        ScramKeys {
+            hash,
+            iterations: self.iterations,
+            salt,
+            stored_key: key("stored key"),
+            server_key: key("server key"),
+        }
+    }
+
+    /// Keys that cost as much to compare with a password as those of a real account.
+    pub(super) fn keys_for_password(&self, username: &str, domain: &str) -> ScramKeys {
+        self.keys(self.strongest, username, domain)
+    }
+
+    /// HMAC of a list of texts, none of which holds a NUL.
+    fn derived(&self, labels: &[&str]) -> Zeroizing<Vec<u8>> {
+        ScramHash::Sha256.hmac(&self.secret, labels.join("\0").as_bytes())
+    }
+}
+
+impl fmt::Debug for FakeSalts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("FakeSalts").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
