@@ -1,0 +1,100 @@
+//! The log of a server under test: collected line by line, searched, waited for.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The lines a server has written so far. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    shared: Arc<(Mutex<Lines>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Log {
+    /// Collects everything that `source` gives, on a thread of its own, until it ends.
+    pub fn collect(&self, source: impl Read + Send + 'static) {
+        let log = self.clone();
+        log.lock().ended = false;
+        thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                log.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                log.shared.1.notify_all();
+            }
+            log.lock().ended = true;
+            log.shared.1.notify_all();
+        });
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        self.lock().lines.join("\n")
+    }
+
+    /// How many lines there are: a mark for [`Log::wait_after`].
+    pub fn mark(&self) -> usize {
+        self.lock().lines.len()
+    }
+
+    /// The first line, from the line `mark` on, that `wanted` says yes to; `None` when `patience` is over or the
+    /// server has ended without it.
+    pub fn wait_after(
+        &self,
+        mark: usize,
+        patience: Duration,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        let mut seen = mark;
+        let mut lines = self.lock();
+        loop {
+            while seen < lines.lines.len() {
+                if wanted(&lines.lines[seen]) {
+                    return Some(lines.lines[seen].clone());
+                }
+                seen += 1;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.ended || left.is_zero() {
+                return None;
+            }
+            lines = self.shared.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Log;
+    use crate::PATIENCE;
+
+    #[test]
+    fn a_line_is_found_however_late_it_comes() {
+        let log = Log::default();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        log.collect(reader);
+        let waiting = log.clone();
+        let waiter = std::thread::spawn(move || waiting.wait_after(0, PATIENCE, |line| line.contains("two")));
+        std::io::Write::write_all(&mut writer, b"one\nline two\n").unwrap();
+        assert_eq!(waiter.join().unwrap().as_deref(), Some("line two"));
+    }
+
+    #[test]
+    fn the_end_of_the_log_ends_the_wait() {
+        let log = Log::default();
+        log.collect(&b"one\n"[..]);
+        assert_eq!(log.wait_after(0, PATIENCE, |line| line.contains("two")), None);
+    }
+}
