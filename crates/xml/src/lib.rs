@@ -4,17 +4,23 @@
 //! The [`Framer`] finds frames and enforces every limit while bytes arrive, the reader (xml-rs behind our own
 //! rules) turns one whole frame into a [`Header`] or a [`Fragment`], the writer makes bytes of an [`Element`].
 
+mod context;
 pub mod element;
 pub mod error;
 pub mod fragment;
 pub mod framer;
 pub mod limits;
+mod names;
+mod ns;
+mod parser;
 pub mod reader;
+mod scan;
+mod tag;
 pub mod writer;
 
 pub use element::{Attribute, Element, Node};
 pub use error::{Limit, XmlError};
-pub use fragment::{Child, Fragment};
+pub use fragment::{Child, Fragment, compose, parse_child};
 pub use framer::{FrameKind, Framer, Step};
 pub use limits::Limits;
 pub use reader::{Context, Header, read_element, read_header};
