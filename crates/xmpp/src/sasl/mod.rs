@@ -234,3 +234,6 @@ macro_rules! opaque_debug {
     )*};
 }
 opaque_debug!(Exchange, LookUp, PasswordCheck, Checking);
+
+#[cfg(test)]
+mod tests;
