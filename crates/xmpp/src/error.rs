@@ -171,7 +171,7 @@ pub struct StanzaError {
     /// A text for humans, in English.
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition.
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
 }
 
 impl StanzaError {
@@ -187,6 +187,13 @@ impl StanzaError {
         self
     }
 
+    /// With an application-specific condition.
+    #[must_use]
+    pub fn with_application(mut self, condition: Element) -> StanzaError {
+        self.application = Some(Box::new(condition));
+        self
+    }
+
     /// The `<error/>` element, in namespace `jabber:client`.
     pub fn to_element(&self) -> Element {
         let mut error = Element::new("error", ns::CLIENT).with_attribute("type", self.error_type.name());
@@ -198,6 +205,7 @@ impl StanzaError {
     /// (RFC 6120, 8.3.2); a type that we do not know, as that of the condition.
     pub fn from_element(error: &Element) -> StanzaError {
         let defined = |child: &&Element| child.namespace() == ns::STANZA_ERRORS && child.name() != "text";
+        let application = |child: &&Element| child.namespace() != ns::STANZA_ERRORS;
         let condition = error
             .children()
             .find(defined)
@@ -208,7 +216,7 @@ impl StanzaError {
             error_type: error_type.unwrap_or(condition.error_type()),
             condition,
             text: error.child("text", ns::STANZA_ERRORS).map(|text| Cow::Owned(text.text())),
-            application: error.children().find(|child| child.namespace() != ns::STANZA_ERRORS).cloned(),
+            application: error.children().find(application).map(|child| Box::new(child.clone())),
         }
     }
 }
@@ -285,7 +293,7 @@ pub struct StreamError {
     /// A text for humans, in English.
     pub text: Option<Cow<'static, str>>,
     /// An application-specific condition (`<stanza-too-big xmlns='urn:xmpp:errors'/>`).
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
 }
 
 impl StreamError {
@@ -304,7 +312,7 @@ impl StreamError {
     /// With an application-specific condition.
     #[must_use]
     pub fn with_application(mut self, condition: Element) -> StreamError {
-        self.application = Some(condition);
+        self.application = Some(Box::new(condition));
         self
     }
 
@@ -357,13 +365,177 @@ fn push_conditions(
     condition: &str,
     namespace: &str,
     text: &Option<Cow<'static, str>>,
-    application: &Option<Element>,
+    application: &Option<Box<Element>>,
 ) {
     error.push(Element::new(condition, namespace));
     if let Some(text) = text {
-        error.push(Element::new("text", namespace).with_attribute("xml:lang", "en").with_text(&**text));
+        error.push(Element::new("text", namespace).with_lang("en").with_text(&**text));
     }
     if let Some(application) = application {
-        error.push(application.clone());
+        error.push((**application).clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6120, 8.3.3: name and type of each condition, in the order of the RFC.
+    const CONDITIONS: [(&str, &str); 22] = [
+        ("bad-request", "modify"),
+        ("conflict", "cancel"),
+        ("feature-not-implemented", "cancel"),
+        ("forbidden", "auth"),
+        ("gone", "cancel"),
+        ("internal-server-error", "cancel"),
+        ("item-not-found", "cancel"),
+        ("jid-malformed", "modify"),
+        ("not-acceptable", "modify"),
+        ("not-allowed", "cancel"),
+        ("not-authorized", "auth"),
+        ("policy-violation", "modify"),
+        ("recipient-unavailable", "wait"),
+        ("redirect", "modify"),
+        ("registration-required", "auth"),
+        ("remote-server-not-found", "cancel"),
+        ("remote-server-timeout", "wait"),
+        ("resource-constraint", "wait"),
+        ("service-unavailable", "cancel"),
+        ("subscription-required", "auth"),
+        ("undefined-condition", "modify"),
+        ("unexpected-request", "modify"),
+    ];
+
+    fn text_of(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn each_stanza_error_has_the_name_and_type_of_the_rfc() {
+        assert_eq!(
+            Condition::ALL.map(|condition| (condition.name(), condition.error_type().name())),
+            CONDITIONS
+        );
+        for condition in Condition::ALL {
+            assert_eq!(Condition::from_name(condition.name()), Some(condition));
+            assert_eq!(StanzaError::new(condition).error_type, condition.error_type());
+        }
+        assert_eq!(Condition::from_name("text"), None);
+    }
+
+    #[test]
+    fn a_stanza_error_is_written_as_the_rfc_shows_it() {
+        let error = StanzaError::new(Condition::BadRequest).with_text("a < b");
+        assert_eq!(
+            text_of(&error.with_application(Element::new("x", "urn:x")).to_element().to_bytes()),
+            "<error type=\"modify\"><bad-request xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/>\
+             <text xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\" xml:lang=\"en\">a &lt; b</text>\
+             <x xmlns=\"urn:x\"/></error>"
+        );
+        assert_eq!(
+            text_of(&StanzaError::new(Condition::Gone).to_element().to_bytes()),
+            "<error type=\"cancel\"><gone xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error>"
+        );
+    }
+
+    #[test]
+    fn a_stanza_error_is_read_as_it_was_written() {
+        for condition in Condition::ALL {
+            let error = StanzaError { error_type: ErrorType::Continue, ..StanzaError::new(condition) };
+            assert_eq!(StanzaError::from_element(&error.to_element()), error);
+            let error = error.with_text("why").with_application(Element::new("x", "urn:x"));
+            assert_eq!(StanzaError::from_element(&error.to_element()), error);
+        }
+    }
+
+    #[test]
+    fn an_unknown_condition_counts_as_undefined() {
+        let strange = Element::new("error", ns::CLIENT)
+            .with_attribute("type", "strange")
+            .with_child(Element::new("strange", ns::STANZA_ERRORS));
+        assert_eq!(StanzaError::from_element(&strange), StanzaError::new(Condition::UndefinedCondition));
+        let empty = Element::new("error", ns::CLIENT);
+        assert_eq!(StanzaError::from_element(&empty), StanzaError::new(Condition::UndefinedCondition));
+    }
+
+    #[track_caller]
+    fn check_stream_error(error: &StreamError, expected: &str) {
+        let mut out = BytesMut::new();
+        error.write(&mut out);
+        assert_eq!(text_of(&out), expected);
+    }
+
+    #[test]
+    fn a_stream_error_is_written_as_the_rfc_shows_it() {
+        check_stream_error(
+            &StreamError::new(StreamCondition::HostUnknown),
+            "<stream:error><host-unknown xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\"/></stream:error>",
+        );
+        check_stream_error(
+            &StreamError::from(&XmlError::LimitPassed(Limit::ElementBytes)),
+            "<stream:error><policy-violation xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\"/>\
+             <text xmlns=\"urn:ietf:params:xml:ns:xmpp-streams\" xml:lang=\"en\">the element is too long</text>\
+             <stanza-too-big xmlns=\"urn:xmpp:errors\"/></stream:error>",
+        );
+    }
+
+    #[test]
+    fn each_stream_error_has_the_name_of_the_rfc() {
+        use StreamCondition::*;
+        for (condition, name) in [
+            (BadFormat, "bad-format"),
+            (BadNamespacePrefix, "bad-namespace-prefix"),
+            (Conflict, "conflict"),
+            (ConnectionTimeout, "connection-timeout"),
+            (HostGone, "host-gone"),
+            (HostUnknown, "host-unknown"),
+            (ImproperAddressing, "improper-addressing"),
+            (InternalServerError, "internal-server-error"),
+            (InvalidFrom, "invalid-from"),
+            (InvalidNamespace, "invalid-namespace"),
+            (InvalidXml, "invalid-xml"),
+            (NotAuthorized, "not-authorized"),
+            (NotWellFormed, "not-well-formed"),
+            (PolicyViolation, "policy-violation"),
+            (RemoteConnectionFailed, "remote-connection-failed"),
+            (Reset, "reset"),
+            (ResourceConstraint, "resource-constraint"),
+            (RestrictedXml, "restricted-xml"),
+            (SeeOtherHost, "see-other-host"),
+            (SystemShutdown, "system-shutdown"),
+            (UndefinedCondition, "undefined-condition"),
+            (UnsupportedEncoding, "unsupported-encoding"),
+            (UnsupportedFeature, "unsupported-feature"),
+            (UnsupportedStanzaType, "unsupported-stanza-type"),
+            (UnsupportedVersion, "unsupported-version"),
+        ] {
+            assert_eq!(condition.name(), name);
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_the_parser_has_its_stream_error() {
+        use StreamCondition::*;
+        for (refused, condition) in [
+            (XmlError::Restricted("comment"), RestrictedXml),
+            (XmlError::BadFormat("not UTF-8"), BadFormat),
+            (XmlError::UnsupportedEncoding, UnsupportedEncoding),
+            (XmlError::NotWellFormed("tag"), NotWellFormed),
+        ] {
+            assert_eq!(StreamError::from(&refused).condition, condition);
+        }
+        for limit in [
+            Limit::HeaderBytes,
+            Limit::ElementBytes,
+            Limit::Elements,
+            Limit::Depth,
+            Limit::Attributes,
+            Limit::Namespaces,
+        ] {
+            let error = StreamError::from(&XmlError::LimitPassed(limit));
+            assert_eq!(error.condition, PolicyViolation);
+            assert!(error.text.is_some());
+            assert_eq!(error.application.is_some(), limit == Limit::ElementBytes);
+        }
     }
 }

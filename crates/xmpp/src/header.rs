@@ -98,3 +98,159 @@ pub fn write_server_header(from: &str, to: Option<&Jid>, id: &str, lang: &str, o
     write_attribute("xml:lang", lang, out);
     out.extend_from_slice(b">");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rjabberd_xml::read_header;
+
+    use super::*;
+
+    /// A header with these names and attributes, as a client would write it.
+    fn written(name: &str, namespaces: &str, attributes: &str) -> String {
+        format!("<?xml version='1.0'?><{name} {namespaces} {attributes}>")
+    }
+
+    const USUAL: &str = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
+
+    fn parsed(text: &str) -> Result<StreamHeader, StreamCondition> {
+        let header = read_header(text.as_bytes()).unwrap();
+        StreamHeader::from_xml(&header).map_err(|error| error.condition)
+    }
+
+    #[track_caller]
+    fn check(name: &str, namespaces: &str, attributes: &str, expected: Result<(), StreamCondition>) {
+        let text = written(name, namespaces, attributes);
+        assert_eq!(parsed(&text).map(|_| ()), expected, "{text}");
+    }
+
+    #[test]
+    fn the_header_of_the_rfc_is_taken() {
+        let attributes =
+            "from='Juliet@im.example.com' to='IM.example.com.' version='1.0' xml:lang='en' id='x'";
+        assert_eq!(
+            parsed(&written("stream:stream", USUAL, attributes)),
+            Ok(StreamHeader {
+                to: Some(address::parse("im.example.com").unwrap()),
+                from: Some(address::parse("juliet@im.example.com").unwrap()),
+                lang: Some("en".to_owned()),
+                version: (1, 0),
+            })
+        );
+        let bare = StreamHeader { to: None, from: None, lang: None, version: (1, 0) };
+        assert_eq!(parsed(&written("stream:stream", USUAL, "version='1.0'")), Ok(bare));
+    }
+
+    #[test]
+    fn both_styles_of_namespace_declaration_are_taken() {
+        let stream = "http://etherx.jabber.org/streams";
+        check("stream:stream", USUAL, "version='1.0'", Ok(()));
+        check("stream", &format!("xmlns='{stream}'"), "version='1.0'", Ok(()));
+        check("stream:stream", &format!("xmlns:stream='{stream}'"), "version='1.0'", Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_name_namespace_or_prefix_is_refused() {
+        use StreamCondition::*;
+        let stream = "http://etherx.jabber.org/streams";
+        for (name, namespaces, expected) in [
+            (
+                "stream:stream",
+                "xmlns='jabber:client' xmlns:stream='http://wrong.example.org/'".to_owned(),
+                InvalidNamespace,
+            ),
+            ("stream", "xmlns='jabber:client'".to_owned(), InvalidNamespace),
+            ("stream", String::new(), InvalidNamespace),
+            ("stream:stream", format!("xmlns='jabber:server' xmlns:stream='{stream}'"), InvalidNamespace),
+            ("stream:stream", format!("xmlns='{stream}' xmlns:stream='{stream}'"), InvalidNamespace),
+            ("stream:stream", format!("xmlns='urn:other' xmlns:stream='{stream}'"), InvalidNamespace),
+            ("foobar:stream", format!("xmlns='jabber:client' xmlns:foobar='{stream}'"), BadNamespacePrefix),
+            ("stream:streams", USUAL.to_owned(), BadFormat),
+            ("features", format!("xmlns='{stream}'"), BadFormat),
+        ] {
+            check(name, &namespaces, "version='1.0'", Err(expected));
+        }
+    }
+
+    #[test]
+    fn only_version_1_is_spoken() {
+        for version in ["1.0", "1.1", "01.00", "1.10", "1.99999999999"] {
+            check("stream:stream", USUAL, &format!("version='{version}'"), Ok(()));
+        }
+        for version in
+            ["0.9", "2.0", "11.0", "99999999999.0", "", "1", "1.", ".0", "1.0.0", " 1.0", "+1.0", "one"]
+        {
+            let attribute = format!("version='{version}'");
+            check("stream:stream", USUAL, &attribute, Err(StreamCondition::UnsupportedVersion));
+        }
+        check("stream:stream", USUAL, "", Err(StreamCondition::UnsupportedVersion));
+        let attributes = "version='1.07'";
+        assert_eq!(parsed(&written("stream:stream", USUAL, attributes)).unwrap().version, (1, 7));
+    }
+
+    #[test]
+    fn an_addressee_that_is_no_domain_is_improper() {
+        for to in ["romeo@example.net", "example.net/a", "romeo@example.net/a", "", "a b", "@"] {
+            let attributes = format!("version='1.0' to='{to}'");
+            check("stream:stream", USUAL, &attributes, Err(StreamCondition::ImproperAddressing));
+        }
+    }
+
+    #[test]
+    fn a_sender_that_is_no_address_is_invalid() {
+        for from in ["", "@", "a b", "romeo@"] {
+            let attributes = format!("version='1.0' from='{from}'");
+            check("stream:stream", USUAL, &attributes, Err(StreamCondition::InvalidFrom));
+        }
+        for from in ["romeo@example.net", "romeo@example.net/a", "example.net"] {
+            check("stream:stream", USUAL, &format!("version='1.0' from='{from}'"), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_language_of_over_35_bytes_is_dropped() {
+        let lang_of = |lang: &str| {
+            let attributes = format!("version='1.0' xml:lang='{lang}'");
+            parsed(&written("stream:stream", USUAL, &attributes)).unwrap().lang
+        };
+        assert_eq!(lang_of(&"x".repeat(35)), Some("x".repeat(35)));
+        assert_eq!(lang_of(&"x".repeat(36)), None);
+        assert_eq!(lang_of(""), None);
+    }
+
+    #[test]
+    fn our_header_declares_the_canonical_namespaces() {
+        let mut out = BytesMut::new();
+        let to = address::parse("juliet@im.example.com").unwrap();
+        write_server_header("im.example.com", Some(&to), "a<b", "en", &mut out);
+        assert_eq!(
+            std::str::from_utf8(&out).unwrap(),
+            "<?xml version='1.0'?><stream:stream xmlns=\"jabber:client\" \
+             xmlns:stream=\"http://etherx.jabber.org/streams\" from=\"im.example.com\" to=\"juliet@im.example.com\" \
+             id=\"a&lt;b\" version=\"1.0\" xml:lang=\"en\">"
+        );
+        let header = read_header(&out).unwrap();
+        assert_eq!(header.context, rjabberd_xml::Context::canonical());
+        assert_eq!((header.name.as_str(), header.namespace.as_str()), ("stream", ns::STREAM));
+        out.clear();
+        write_server_header("im.example.com", None, "id", "en", &mut out);
+        assert!(!std::str::from_utf8(&out).unwrap().contains(" to="));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_attributes_make_the_check_panic(to in "[a-z@/.]{0,8}", from in "\\PC{0,8}", version in "[0-9.]{0,6}") {
+            let attribute = |name: &str, value: String| {
+                Attribute { namespace: String::new(), name: name.to_owned(), value }
+            };
+            let mut header = read_header(written("stream:stream", USUAL, "").as_bytes()).unwrap();
+            header.attributes =
+                vec![attribute("to", to), attribute("from", from), attribute("version", version)];
+            if let Ok(header) = StreamHeader::from_xml(&header) {
+                prop_assert_eq!(header.version.0, 1);
+            }
+        }
+    }
+}

@@ -1,11 +1,21 @@
 //! Stanzas: routed attributes taken apart, the children as the sender's bytes (RFC 6120, 8; RFC 6121, 4 and 5).
 //!
-//! Cheap to clone: the payload is shared. The start tag is written anew each time; children are removed or added by range.
+//! Cheap to clone: the payload is shared. The start tag is written anew each time; children are removed or added by
+//! range. Of the sender's attributes only `to`, `from`, `id`, `type` and `xml:lang` are kept: no others are defined,
+//! and an attribute with a prefix would need the sender's declarations.
+//!
+//! Who may send what to whom is not known here. Invariant: a stanza that [`Stanza::from_fragment`] gives as right has
+//! the shape that RFC 6120, 8.2.3 and RFC 6121, 4.7.1 demand, and each child's range lies in [`Stanza::inner`].
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use rjabberd_xml::{Child, Element, Fragment, XmlError};
+use rjabberd_xml::fragment::{compose, parse_child};
+use rjabberd_xml::writer::write_attribute;
+use rjabberd_xml::{Attribute, Child, Element, Fragment, XmlError};
 
-use crate::{Jid, StanzaError};
+use crate::address::{self, BadAddress};
+use crate::{Condition, Jid, StanzaError, ns};
 
 /// `type` of a message (RFC 6121, 5.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +61,103 @@ pub enum StanzaKind {
     Iq(IqType),
 }
 
+impl StanzaKind {
+    /// Name of the element: `message`, `presence`, `iq`.
+    pub fn name(self) -> &'static str {
+        match self {
+            StanzaKind::Message(_) => "message",
+            StanzaKind::Presence(_) => "presence",
+            StanzaKind::Iq(_) => "iq",
+        }
+    }
+
+    /// The `type` attribute; `None` for a normal message and for available presence, which say it by its absence.
+    pub fn type_name(self) -> Option<&'static str> {
+        match self {
+            StanzaKind::Message(MessageType::Normal) | StanzaKind::Presence(PresenceType::Available) => None,
+            StanzaKind::Message(MessageType::Chat) => Some("chat"),
+            StanzaKind::Message(MessageType::Groupchat) => Some("groupchat"),
+            StanzaKind::Message(MessageType::Headline) => Some("headline"),
+            StanzaKind::Presence(PresenceType::Unavailable) => Some("unavailable"),
+            StanzaKind::Presence(PresenceType::Subscribe) => Some("subscribe"),
+            StanzaKind::Presence(PresenceType::Subscribed) => Some("subscribed"),
+            StanzaKind::Presence(PresenceType::Unsubscribe) => Some("unsubscribe"),
+            StanzaKind::Presence(PresenceType::Unsubscribed) => Some("unsubscribed"),
+            StanzaKind::Presence(PresenceType::Probe) => Some("probe"),
+            StanzaKind::Iq(IqType::Get) => Some("get"),
+            StanzaKind::Iq(IqType::Set) => Some("set"),
+            StanzaKind::Iq(IqType::Result) => Some("result"),
+            StanzaKind::Message(MessageType::Error)
+            | StanzaKind::Presence(PresenceType::Error)
+            | StanzaKind::Iq(IqType::Error) => Some("error"),
+        }
+    }
+
+    /// The kind of a top-level element, or, where the type is unknown, one that stands in for it so that the sender
+    /// can be answered. `None` for an element that is no stanza.
+    fn parse(name: &str, type_name: Option<&str>) -> Option<Result<StanzaKind, StanzaKind>> {
+        match name {
+            "message" => Some(Ok(StanzaKind::Message(MessageType::parse(type_name)))),
+            "presence" => {
+                let parsed = PresenceType::parse(type_name).map(StanzaKind::Presence);
+                Some(parsed.ok_or(StanzaKind::Presence(PresenceType::Available)))
+            }
+            "iq" => Some(IqType::parse(type_name).map(StanzaKind::Iq).ok_or(StanzaKind::Iq(IqType::Get))),
+            _ => None,
+        }
+    }
+
+    /// The same stanza as an error.
+    fn to_error(self) -> StanzaKind {
+        match self {
+            StanzaKind::Message(_) => StanzaKind::Message(MessageType::Error),
+            StanzaKind::Presence(_) => StanzaKind::Presence(PresenceType::Error),
+            StanzaKind::Iq(_) => StanzaKind::Iq(IqType::Error),
+        }
+    }
+}
+
+impl MessageType {
+    /// What is absent or unknown is normal (RFC 6121, 5.2.2).
+    fn parse(name: Option<&str>) -> MessageType {
+        match name {
+            Some("chat") => MessageType::Chat,
+            Some("groupchat") => MessageType::Groupchat,
+            Some("headline") => MessageType::Headline,
+            Some("error") => MessageType::Error,
+            _ => MessageType::Normal,
+        }
+    }
+}
+
+impl PresenceType {
+    fn parse(name: Option<&str>) -> Option<PresenceType> {
+        match name {
+            None => Some(PresenceType::Available),
+            Some("unavailable") => Some(PresenceType::Unavailable),
+            Some("subscribe") => Some(PresenceType::Subscribe),
+            Some("subscribed") => Some(PresenceType::Subscribed),
+            Some("unsubscribe") => Some(PresenceType::Unsubscribe),
+            Some("unsubscribed") => Some(PresenceType::Unsubscribed),
+            Some("probe") => Some(PresenceType::Probe),
+            Some("error") => Some(PresenceType::Error),
+            Some(_) => None,
+        }
+    }
+}
+
+impl IqType {
+    fn parse(name: Option<&str>) -> Option<IqType> {
+        match name? {
+            "get" => Some(IqType::Get),
+            "set" => Some(IqType::Set),
+            "result" => Some(IqType::Result),
+            "error" => Some(IqType::Error),
+            _ => None,
+        }
+    }
+}
+
 /// A stanza.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
@@ -64,78 +171,272 @@ pub struct Stanza {
     pub id: Option<String>,
     /// `xml:lang`, filled in from the stream's (RFC 6120, 8.1.5).
     pub lang: Option<String>,
-    // further: unknown attributes (dropped or kept), inner bytes, children
+    inner: Bytes,
+    children: Arc<[Child]>,
 }
 
 /// A stanza that cannot be taken: what the sender must be told, unless it was of type error.
 #[derive(Clone, Debug)]
 pub struct Malformed {
-    /// The stanza as far as it was understood (`to` is `None` where it was no address).
+    /// The stanza as far as it was understood (`to` is `None` where it was no address; an iq of unknown type stands
+    /// here as a get, a presence of unknown type as available).
     pub stanza: Stanza,
-    /// `bad-request`, `jid-malformed`…; never to be sent where [`Stanza::is_error`].
+    /// `bad-request`, `jid-malformed`…; never to be sent where [`Stanza::is_error`]. [`Stanza::error`] makes the
+    /// answer, or none.
     pub error: StanzaError,
+    /// Whether `from` was there but no address: then the stream ends with `invalid-from` (RFC 6120, 4.9.3.9), since
+    /// what is no address is not the client's own.
+    pub invalid_from: bool,
+}
+
+/// The attributes of a start tag that we know.
+#[derive(Default)]
+struct Attributes {
+    to: Option<String>,
+    from: Option<String>,
+    id: Option<String>,
+    type_name: Option<String>,
+    lang: Option<String>,
+}
+
+impl Attributes {
+    fn of(attributes: Vec<Attribute>) -> Attributes {
+        let mut known = Attributes::default();
+        for Attribute { namespace, name, value } in attributes {
+            match (namespace.as_str(), name.as_str()) {
+                ("", "to") => known.to = Some(value),
+                ("", "from") => known.from = Some(value),
+                ("", "id") => known.id = Some(value),
+                ("", "type") => known.type_name = Some(value),
+                (ns::XML, "lang") => known.lang = Some(value),
+                _ => {}
+            }
+        }
+        known
+    }
 }
 
 impl Stanza {
     /// Takes a top-level element of namespace `jabber:client`; `None` where it is none of the three stanzas.
     /// `lang` is the stream's. Checks per RFC 6120, 8.2.3 and RFC 6121, 4.7.1/5.2.2: iq with id, known type, exactly
     /// one child for get and set, at most one for result; presence of known type; message of unknown type is normal.
-    pub fn from_fragment(_fragment: Fragment, _lang: Option<&str>) -> Option<Result<Stanza, Box<Malformed>>> {
-        todo!()
+    pub fn from_fragment(fragment: Fragment, lang: Option<&str>) -> Option<Result<Stanza, Box<Malformed>>> {
+        let (name, namespace, attributes, inner, children) = fragment.into_parts();
+        if namespace != ns::CLIENT {
+            return None;
+        }
+        let attributes = Attributes::of(attributes);
+        let kind = StanzaKind::parse(&name, attributes.type_name.as_deref())?;
+        let parse = |text: Option<String>| text.map(|text| address::parse(&text)).transpose();
+        let (to, from) = (parse(attributes.to), parse(attributes.from));
+        let problem = problem(kind, &to, attributes.id.as_deref(), children.len());
+        let invalid_from = from.is_err();
+        let stanza = Stanza {
+            kind: kind.unwrap_or_else(|stand_in| stand_in),
+            to: to.unwrap_or_default(),
+            from: from.unwrap_or_default(),
+            id: attributes.id,
+            lang: attributes.lang.or_else(|| lang.map(str::to_owned)),
+            inner,
+            children: children.into(),
+        };
+        let problem = problem.or_else(|| invalid_from.then(|| StanzaError::new(Condition::JidMalformed)));
+        Some(match problem {
+            None => Ok(stanza),
+            Some(error) => Err(Box::new(Malformed { stanza, error, invalid_from })),
+        })
     }
+
     /// A stanza of our own with these children.
-    pub fn new(_kind: StanzaKind, _children: &[Element]) -> Stanza {
-        todo!()
+    pub fn new(kind: StanzaKind, children: &[Element]) -> Stanza {
+        let (inner, children) = compose(children);
+        Stanza { kind, to: None, from: None, id: None, lang: None, inner, children: children.into() }
     }
+
     /// Whether it is of type error: never answered.
     pub fn is_error(&self) -> bool {
-        todo!()
+        self.kind == self.kind.to_error()
     }
+
     /// Whether it is an iq of type get or set.
     pub fn is_request(&self) -> bool {
-        todo!()
+        matches!(self.kind, StanzaKind::Iq(IqType::Get | IqType::Set))
     }
+
     /// The child elements: name, namespace, range in [`Stanza::inner`].
     pub fn children(&self) -> &[Child] {
-        todo!()
+        &self.children
     }
+
+    /// The first child element `name` of `namespace`.
+    pub fn child(&self, name: &str, namespace: &str) -> Option<&Child> {
+        self.children.iter().find(|child| child.is(name, namespace))
+    }
+
     /// What stands between start and end tag.
     pub fn inner(&self) -> &Bytes {
-        todo!()
+        &self.inner
     }
+
     /// One child as a tree.
-    pub fn child_element(&self, _child: &Child) -> Result<Element, XmlError> {
-        todo!()
+    pub fn child_element(&self, child: &Child) -> Result<Element, XmlError> {
+        parse_child(&self.inner, child)
     }
+
     /// The only child of an iq request, as a tree.
     pub fn payload(&self) -> Option<Element> {
-        todo!()
+        match &self.children[..] {
+            [child] if self.is_request() => self.child_element(child).ok(),
+            _ => None,
+        }
     }
+
+    /// The priority of a presence: 0 where there is none (RFC 6121, 4.7.2.3). More than one, or one that is no number
+    /// from -128 to 127, is `bad-request`.
+    pub fn priority(&self) -> Result<i8, StanzaError> {
+        let bad = || {
+            StanzaError::new(Condition::BadRequest).with_text("priority is not one number from -128 to 127")
+        };
+        let mut priorities = self.children.iter().filter(|child| child.is("priority", ns::CLIENT));
+        match (priorities.next(), priorities.next()) {
+            (None, _) => Ok(0),
+            (Some(_), Some(_)) => Err(bad()),
+            (Some(child), None) => {
+                let priority = self.child_element(child).map_err(|_| bad())?;
+                if priority.children().next().is_some() {
+                    return Err(bad());
+                }
+                priority.text().trim().parse().map_err(|_| bad())
+            }
+        }
+    }
+
     /// The result that answers this iq: addresses swapped, same id.
-    pub fn result(&self, _payload: Option<Element>) -> Stanza {
-        todo!()
+    pub fn result(&self, payload: Option<Element>) -> Stanza {
+        self.answer(StanzaKind::Iq(IqType::Result), payload)
     }
-    /// The error that answers this stanza: addresses swapped, same id. `None` where an error must not be answered:
-    /// for type error, and for an iq of type result.
-    pub fn error(&self, _error: &StanzaError) -> Option<Stanza> {
-        todo!()
+
+    /// The error that answers this stanza: addresses swapped, same id (empty for an iq without one, RFC 6120, 8.3.1).
+    /// `None` where an error must not be answered: for type error, and for an iq of type result. What the stanza held
+    /// is not repeated: the sender has it, and a bounce is small.
+    pub fn error(&self, error: &StanzaError) -> Option<Stanza> {
+        if self.is_error() || self.kind == StanzaKind::Iq(IqType::Result) {
+            return None;
+        }
+        let mut answer = self.answer(self.kind.to_error(), Some(error.to_element()));
+        if matches!(self.kind, StanzaKind::Iq(_)) {
+            answer.id.get_or_insert_default();
+        }
+        Some(answer)
     }
+
+    fn answer(&self, kind: StanzaKind, payload: Option<Element>) -> Stanza {
+        let answer = Stanza::new(kind, payload.as_slice());
+        Stanza { to: self.from.clone(), from: self.to.clone(), id: self.id.clone(), ..answer }
+    }
+
     /// Without the children that `remove` names.
     #[must_use]
-    pub fn without_children(&self, _remove: impl Fn(&Child) -> bool) -> Stanza {
-        todo!()
+    pub fn without_children(&self, remove: impl Fn(&Child) -> bool) -> Stanza {
+        if !self.children.iter().any(&remove) {
+            return self.clone();
+        }
+        let mut inner = BytesMut::with_capacity(self.inner.len());
+        let mut kept = Vec::with_capacity(self.children.len());
+        let mut copied = 0;
+        for child in &*self.children {
+            let range = child.range();
+            if remove(child) {
+                inner.extend_from_slice(&self.inner[copied..range.start]);
+                copied = range.end;
+            } else {
+                // What was not copied so far, less what is still to come before this child, was removed.
+                let removed = copied - inner.len();
+                kept.push(child.shifted(-(removed as isize)));
+            }
+        }
+        inner.extend_from_slice(&self.inner[copied..]);
+        Stanza { inner: inner.freeze(), children: kept.into(), ..self.clone() }
     }
+
     /// With one further child at the end.
     #[must_use]
-    pub fn with_child(&self, _child: &Element) -> Stanza {
-        todo!()
+    pub fn with_child(&self, child: &Element) -> Stanza {
+        let (bytes, added) = compose(std::slice::from_ref(child));
+        let added = added.iter().map(|child| child.shifted(self.inner.len() as isize));
+        let children = self.children.iter().cloned().chain(added).collect();
+        let inner = [&self.inner[..], &bytes[..]].concat().into();
+        Stanza { inner, children, ..self.clone() }
     }
+
     /// Writes the stanza into a stream of namespace `jabber:client`.
-    pub fn write(&self, _out: &mut BytesMut) {
-        todo!()
+    pub fn write(&self, out: &mut BytesMut) {
+        let name = self.kind.name().as_bytes();
+        out.reserve(self.size());
+        out.extend_from_slice(b"<");
+        out.extend_from_slice(name);
+        for (attribute, value) in self.attributes() {
+            if let Some(value) = value {
+                write_attribute(attribute, value, out);
+            }
+        }
+        if self.inner.is_empty() {
+            out.extend_from_slice(b"/>");
+            return;
+        }
+        out.extend_from_slice(b">");
+        out.extend_from_slice(&self.inner);
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b">");
     }
-    /// Bytes that [`Stanza::write`] writes, about (for bounds); never less than the payload.
+
+    /// Bytes that [`Stanza::write`] writes, about (for bounds; exact where nothing must be escaped); never less than
+    /// the payload.
     pub fn size(&self) -> usize {
-        todo!()
+        let attribute =
+            |(name, value): (&str, Option<&str>)| value.map_or(0, |value| name.len() + value.len() + 4);
+        let tags = if self.inner.is_empty() { "</>".len() } else { "<></>".len() + self.kind.name().len() };
+        let attributes: usize = self.attributes().into_iter().map(attribute).sum();
+        tags + self.kind.name().len() + attributes + self.inner.len()
+    }
+
+    /// The attributes in the order in which they are written.
+    fn attributes(&self) -> [(&'static str, Option<&str>); 5] {
+        [
+            ("to", self.to.as_ref().map(Jid::as_str)),
+            ("from", self.from.as_ref().map(Jid::as_str)),
+            ("id", self.id.as_deref()),
+            ("type", self.kind.type_name()),
+            ("xml:lang", self.lang.as_deref()),
+        ]
     }
 }
+
+/// What is wrong with a stanza, the address first.
+fn problem(
+    kind: Result<StanzaKind, StanzaKind>,
+    to: &Result<Option<Jid>, BadAddress>,
+    id: Option<&str>,
+    children: usize,
+) -> Option<StanzaError> {
+    if to.is_err() {
+        return Some(StanzaError::new(Condition::JidMalformed));
+    }
+    let text = match kind {
+        Err(_) => "unknown or missing type",
+        Ok(StanzaKind::Iq(_)) if id.is_none() => "an iq needs an id",
+        Ok(StanzaKind::Iq(IqType::Get | IqType::Set)) if children != 1 => {
+            "a request has exactly one child element"
+        }
+        Ok(StanzaKind::Iq(IqType::Result)) if children > 1 => "a result has at most one child element",
+        Ok(StanzaKind::Iq(IqType::Error)) if !(1..=2).contains(&children) => {
+            "an error has one or two child elements"
+        }
+        Ok(_) => return None,
+    };
+    Some(StanzaError::new(Condition::BadRequest).with_text(text))
+}
+
+#[cfg(test)]
+mod tests;
