@@ -2,11 +2,27 @@
 //!
 //! Pure: no tokio, no actix, no clock, no files, no randomness. Socket, store, time and chance stand outside: answers,
 //! deadlines and fresh identifiers come in as [`Input`]s, deeds go out as [`Action`]s, in order.
+//!
+//! [`State::on`] is the only way in. What holds in every state (the stream closed, the session replaced, a deadline
+//! passed) is decided there; the rest is one call to the struct of the state that the stream is in:
+//! `negotiating` up to the features, `authenticating`, `registering`, `binding`, `established`, and `closing`, which
+//! alone ends streams.
 
 pub mod action;
 pub mod input;
 pub mod settings;
 pub mod state;
+
+mod authenticating;
+mod binding;
+mod closing;
+mod established;
+mod features;
+mod liveness;
+mod negotiating;
+mod presence;
+mod registering;
+mod speech;
 
 pub use action::{Action, CloseReason, Deadline, Order};
 pub use input::{Answer, Ask, ClaimRefused, ControlInput, Fresh, Input, LostReason, Unavailable};

@@ -1,0 +1,177 @@
+//! Resource binding (RFC 6120, 7): the last step before the session.
+//!
+//! Who gets which resource is decided by the session table; here a request is checked, asked, and answered.
+
+use std::sync::Arc;
+
+use rjabberd_xml::{Element, Fragment};
+use rjabberd_xmpp::{
+    BareJid, Condition, ErrorType, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, StreamCondition,
+    StreamError, address, ns,
+};
+
+use crate::{
+    Action, Answer, Ask, ClaimRefused, Deadline, State,
+    closing::{Leaving, Voice},
+    established::Established,
+    negotiating::Negotiation,
+    speech,
+};
+
+/// Retries after a refused resource (RFC 6120, 7.7.3: at least 5, at most 10).
+const RETRIES_MAX: u32 = 5;
+
+/// Logged in, without a resource.
+pub struct AwaitingBind {
+    negotiation: Negotiation,
+    pub(crate) account: BareJid,
+    lang: Option<String>,
+    refused: u32,
+}
+
+impl AwaitingBind {
+    pub(crate) fn new(negotiation: Negotiation, account: BareJid, lang: Option<String>) -> AwaitingBind {
+        AwaitingBind { negotiation, account, lang, refused: 0 }
+    }
+
+    pub(crate) fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
+        match (fragment.name(), fragment.namespace()) {
+            ("starttls", ns::TLS) => return Leaving::from(self).starttls_refused(out),
+            // RFC 4422, 3.8: one success per stream; RFC 6120, 4.9.3.12: an action of negotiation that may not be.
+            (_, ns::SASL) => return Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
+            (_, ns::CLIENT) => (),
+            _ => return Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
+        }
+        match Stanza::from_fragment(fragment, self.lang.as_deref()) {
+            None => Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
+            Some(Ok(stanza)) => self.stanza(stanza, out),
+            Some(Err(malformed))
+                if !malformed.invalid_from && is_request_for(&malformed.stanza, ns::BIND) =>
+            {
+                self.refuse(&malformed.stanza, &malformed.error, out)
+            }
+            Some(Err(_)) => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
+        }
+    }
+
+    fn stanza(self, stanza: Stanza, out: &mut Vec<Action>) -> State {
+        if stanza.from.as_ref().is_some_and(|from| self.account != *from) {
+            return Leaving::from(self).refuse(StreamCondition::InvalidFrom, out);
+        }
+        let here = stanza.to.as_ref().is_none_or(|to| self.serves(to));
+        if here && is_request_for(&stanza, ns::BIND) {
+            return self.bind(stanza, out);
+        }
+        if here && is_request_for(&stanza, ns::REGISTER) {
+            // It is offered, but to a session: RFC 6120, 7.1 leaves requests to the server before that to our choice.
+            speech::stanza_error(&stanza, &StanzaError::new(Condition::NotAllowed), out);
+            return State::AwaitingBind(Box::new(self));
+        }
+        // RFC 6120, 7.1.
+        Leaving::from(self).refuse(StreamCondition::NotAuthorized, out)
+    }
+
+    /// Whether an addressee is this server or this account.
+    fn serves(&self, to: &Jid) -> bool {
+        self.account == *to || to.as_str() == self.account.domain().as_str()
+    }
+
+    fn bind(mut self, request: Stanza, out: &mut Vec<Action>) -> State {
+        match wanted_resource(&request, &self.account) {
+            Ok(resource) => {
+                let ask = self.negotiation.next_ask();
+                out.push(Action::Claim(ask, self.account.clone(), resource));
+                State::Claiming(Box::new(Claiming { bind: self, ask, request }))
+            }
+            Err(BadBind) => self.refuse(&request, &StanzaError::new(Condition::BadRequest), out),
+        }
+    }
+
+    /// Says that no resource was given; the client may try again, but not for ever (RFC 6120, 7.7.3).
+    fn refuse(mut self, request: &Stanza, error: &StanzaError, out: &mut Vec<Action>) -> State {
+        speech::stanza_error(request, error, out);
+        self.refused += 1;
+        if self.refused > RETRIES_MAX {
+            let error =
+                StreamError::new(StreamCondition::PolicyViolation).with_text("Too many refused resources");
+            return Leaving::from(self).stream_error(error, out);
+        }
+        State::AwaitingBind(Box::new(self))
+    }
+}
+
+impl From<AwaitingBind> for Leaving {
+    fn from(_: AwaitingBind) -> Leaving {
+        Leaving { voice: Voice::Open, session: None }
+    }
+}
+
+/// Whether a stanza is an iq request whose payload is of this namespace.
+pub(crate) fn is_request_for(stanza: &Stanza, namespace: &str) -> bool {
+    matches!(stanza.kind, StanzaKind::Iq(IqType::Get | IqType::Set))
+        && stanza.children().first().is_some_and(|child| child.namespace() == namespace)
+}
+
+/// A bind request that cannot be followed.
+struct BadBind;
+
+/// The resource that a request wants, prepared; `None` where the server is to make one. An empty one is none at all
+/// (RFC 6120, 7.7.2.1).
+fn wanted_resource(request: &Stanza, account: &BareJid) -> Result<Option<String>, BadBind> {
+    let payload = request.payload().filter(|payload| payload.is("bind", ns::BIND)).ok_or(BadBind)?;
+    if request.kind != StanzaKind::Iq(IqType::Set) {
+        return Err(BadBind);
+    }
+    let resource =
+        payload.child("resource", ns::BIND).map(Element::text).filter(|resource| !resource.is_empty());
+    let prepared =
+        resource.map(|resource| address::full(account, &resource)).transpose().map_err(|_| BadBind)?;
+    Ok(prepared.map(|full| full.resource().as_str().to_owned()))
+}
+
+/// The session table is asked for a resource.
+pub struct Claiming {
+    pub(crate) bind: AwaitingBind,
+    pub(crate) ask: Ask,
+    request: Stanza,
+}
+
+impl Claiming {
+    pub(crate) fn answered(self, answer: Answer, out: &mut Vec<Action>) -> State {
+        let refused = match answer {
+            Answer::Claimed(Ok(jid)) => return self.bound(jid, out),
+            Answer::Claimed(Err(refused)) => refused,
+            Answer::Unavailable(_) => ClaimRefused::Unavailable,
+            _ => return Leaving::from(self).out_of_turn(out),
+        };
+        let error = match refused {
+            ClaimRefused::AccountGone => return Leaving::from(self).account_gone(out),
+            // RFC 6120, 7.7.2.2 has `modify` where 8.3.3.2 has `cancel`: another resource may be tried.
+            ClaimRefused::Conflict => {
+                StanzaError { error_type: ErrorType::Modify, ..StanzaError::new(Condition::Conflict) }
+            }
+            // RFC 6120, 7.6.2.1 and 8.3.3.18: too many, or busy; both are to be tried again later.
+            ClaimRefused::TooManySessions => StanzaError::new(Condition::ResourceConstraint),
+            ClaimRefused::Unavailable => {
+                StanzaError::new(Condition::ResourceConstraint).with_text("The server is busy, try again")
+            }
+        };
+        self.bind.refuse(&self.request, &error, out)
+    }
+
+    fn bound(self, jid: FullJid, out: &mut Vec<Action>) -> State {
+        let address = Element::new("jid", ns::BIND).with_text(jid.as_str());
+        speech::stanza(&self.request.result(Some(Element::new("bind", ns::BIND).with_child(address))), out);
+        out.push(Action::ClearDeadline(Deadline::Negotiation));
+        out.push(Action::SetDeadline(Deadline::Idle));
+        let AwaitingBind { negotiation, account, lang, .. } = self.bind;
+        let settings = Arc::clone(&negotiation.settings);
+        State::Established(Box::new(Established::new(settings, account, jid, lang)))
+    }
+}
+
+impl From<Claiming> for Leaving {
+    fn from(_: Claiming) -> Leaving {
+        Leaving { voice: Voice::Open, session: None }
+    }
+}

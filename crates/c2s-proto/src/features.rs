@@ -1,0 +1,105 @@
+//! Stream features (RFC 6120, 4.3.2) and what may be used of them: the only place that knows what is offered when.
+//!
+//! The order is that of XEP-0170: TLS, in-band registration, SASL, resource binding.
+
+use rjabberd_xml::{Element, Limits};
+use rjabberd_xmpp::{
+    ns,
+    sasl::{Mechanism, SaslFailure},
+};
+
+use crate::{
+    Deadline, HostSettings, TlsPolicy,
+    negotiating::{Channel, Negotiation},
+};
+
+/// Whether STARTTLS may be used now.
+pub(crate) fn starttls_offered(negotiation: &Negotiation) -> bool {
+    matches!((negotiation.settings.tls, negotiation.channel), (TlsPolicy::StartTls { .. }, Channel::Plain))
+}
+
+/// Whether nothing but STARTTLS may be used now (RFC 6120, 5.3.1).
+pub(crate) fn tls_owed(negotiation: &Negotiation) -> bool {
+    matches!(
+        (negotiation.settings.tls, negotiation.channel),
+        (TlsPolicy::StartTls { required: true }, Channel::Plain)
+    )
+}
+
+/// Whether an account may be registered before authentication (XEP-0077).
+pub(crate) fn registration_offered(negotiation: &Negotiation, host: &HostSettings) -> bool {
+    host.registration && !tls_owed(negotiation)
+}
+
+/// Whether a mechanism may be used now, or why not (RFC 6120, 6.3.4).
+pub(crate) fn mechanism_offered(
+    negotiation: &Negotiation,
+    host: &HostSettings,
+    mechanism: Mechanism,
+) -> Result<(), SaslFailure> {
+    if tls_owed(negotiation) {
+        return Err(SaslFailure::EncryptionRequired);
+    }
+    if !host.mechanisms.contains(&mechanism) {
+        return Err(SaslFailure::InvalidMechanism);
+    }
+    match (mechanism, negotiation.channel) {
+        (Mechanism::Plain, Channel::Plain) if !host.plain_without_tls => Err(SaslFailure::EncryptionRequired),
+        _ => Ok(()),
+    }
+}
+
+/// The features of a stream that is not authenticated.
+pub(crate) fn before_authentication(negotiation: &Negotiation, host: &HostSettings) -> Element {
+    let mut features = Element::new("features", ns::STREAM);
+    if tls_owed(negotiation) {
+        let required = Element::new("required", ns::TLS);
+        features.push(Element::new("starttls", ns::TLS).with_child(required));
+        return features;
+    }
+    if starttls_offered(negotiation) {
+        features.push(Element::new("starttls", ns::TLS));
+    }
+    if host.registration {
+        features.push(Element::new("register", ns::REGISTER_FEATURE));
+    }
+    let mut mechanisms = Element::new("mechanisms", ns::SASL);
+    for mechanism in &host.mechanisms {
+        if mechanism_offered(negotiation, host, *mechanism).is_ok() {
+            mechanisms.push(Element::new("mechanism", ns::SASL).with_text(mechanism.name()));
+        }
+    }
+    if mechanisms.children().next().is_some() {
+        features.push(mechanisms);
+    }
+    push_common(&mut features, host, limits(&Limits::UNAUTHENTICATED));
+    features
+}
+
+/// The features of a stream that is authenticated and has no resource yet (RFC 6120, 7.4).
+pub(crate) fn before_binding(negotiation: &Negotiation, host: &HostSettings) -> Element {
+    let mut features = Element::new("features", ns::STREAM);
+    features.push(Element::new("bind", ns::BIND));
+    let optional = Element::new("optional", ns::SESSION);
+    features.push(Element::new("session", ns::SESSION).with_child(optional));
+    if host.registration {
+        features.push(Element::new("register", ns::REGISTER_FEATURE));
+    }
+    let idle =
+        Element::new("idle-seconds", ns::STREAM_LIMITS).with_text(Deadline::Idle.seconds().to_string());
+    push_common(&mut features, host, limits(&negotiation.settings.limits).with_child(idle));
+    features
+}
+
+fn push_common(features: &mut Element, host: &HostSettings, limits: Element) {
+    for feature in &host.features {
+        features.push(feature.clone());
+    }
+    features.push(limits);
+}
+
+/// XEP-0478. Before authentication there is no idle time: the negotiation's deadline is absolute.
+fn limits(limits: &Limits) -> Element {
+    let bytes = Element::new("max-bytes", ns::STREAM_LIMITS).with_text(limits.element_bytes_max.to_string());
+    Element::new("limits", ns::STREAM_LIMITS).with_child(bytes)
+}
