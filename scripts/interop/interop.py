@@ -1,0 +1,261 @@
+"""Clients that were not written here log in by each mechanism they know and talk to one another.
+
+One line per combination; the exit status is that of the worst. Nothing sleeps: every wait is for an event, and has a
+deadline.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from server import PATIENCE_S, ROOT, Server
+
+HERE = Path(__file__).resolve().parent
+PASSWORD = "päss wörd <&>"
+BODIES = ["hello", "grüße <&> \"'", "one\ntwo\ttabs", "\U0001f98a fox", "x" * 5000, "]]>"]
+CLIENTS = {
+    "slixmpp": ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"],
+    "aioxmpp": ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"],
+    "xmpp.js": ["SCRAM-SHA-1", "PLAIN"],
+}
+QUESTIONS = {
+    "slixmpp": ["ping", "disco", "items", "version", "time"],
+    "aioxmpp": ["ping", "disco", "items", "version"],
+    "xmpp.js": ["ping", "disco", "items", "version", "time"],
+}
+CONFIG = """
+hosts = ["localhost"]
+[listen.c2s]
+address = "127.0.0.1:0"
+shaper = "none"
+[listen.c2s_tls]
+enabled = false
+[registration]
+enabled = true
+[log]
+level = "debug"
+"""
+
+
+class Failed(Exception):
+    """A combination that does not work."""
+
+
+class Peer:
+    """One client in a process of its own."""
+
+    def __init__(self, kind, process):
+        self.kind = kind
+        self.process = process
+        self.jid = None
+        self.said = []
+
+    @classmethod
+    async def start(cls, kind, server, user, mechanism, password=PASSWORD, **more):
+        settings = {
+            "jid": f"{user}@localhost/{kind.replace('.', '')}",
+            "password": password,
+            "host": "127.0.0.1" if kind != "xmpp.js" else "localhost",
+            "port": server.port,
+            "mechanism": mechanism,
+            "ca": server.certificate,
+            "modules": str(ROOT / ".tools" / "npm"),
+            **more,
+        }
+        program = {
+            "slixmpp": [sys.executable, str(HERE / "peer_slixmpp.py")],
+            "aioxmpp": [sys.executable, "-W", "ignore", str(HERE / "peer_aioxmpp.py")],
+            "xmpp.js": ["node", str(HERE / "peer_xmppjs.mjs")],
+        }[kind]
+        process = await asyncio.create_subprocess_exec(
+            *program,
+            json.dumps(settings),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "NODE_EXTRA_CA_CERTS": server.certificate},
+        )
+        peer = cls(kind, process)
+        peer.errors = asyncio.create_task(process.stderr.read())
+        return peer
+
+    async def wait(self, event, patience=PATIENCE_S):
+        """The next event of this kind; another one that tells of a failure ends the wait."""
+        try:
+            async with asyncio.timeout(patience):
+                while line := await self.process.stdout.readline():
+                    told = json.loads(line)
+                    self.said.append(told)
+                    if told["event"] == event:
+                        return told
+                    if told["event"] in ("failed", "gone", "error"):
+                        raise Failed(f"{self.kind}: {told}")
+        except TimeoutError:
+            raise Failed(f"{self.kind}: no {event!r} in {patience} s; said {self.said[-3:]}") from None
+        raise Failed(f"{self.kind} ended: {(await self.errors).decode()[-2000:]}")
+
+    async def online(self, mechanism):
+        told = await self.wait("online")
+        if told["mechanism"] != mechanism:
+            raise Failed(f"{self.kind} logged in by {told['mechanism']}, not {mechanism}")
+        self.jid = told["jid"]
+        return self
+
+    def do(self, **command):
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def asks(self, what, **more):
+        self.do(do=what, **more)
+        return (await self.wait("done"))["value"]
+
+    async def quit(self):
+        if self.process.returncode is None:
+            self.do(do="quit")
+            try:
+                self.process.stdin.close()
+                async with asyncio.timeout(PATIENCE_S):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+
+
+async def talk(one, other):
+    """Each body arrives whole and in order, with the sender's full JID."""
+    for sender, reader in ((one, other), (other, one)):
+        for body in BODIES:
+            sender.do(do="send", to=reader.jid, body=body)
+        for body in BODIES:
+            told = await reader.wait("message")
+            if (told["from"], told["body"]) != (sender.jid, body):
+                raise Failed(f"{reader.kind} got {told}, not {body!r} from {sender.jid}")
+
+
+class Report:
+    passed = failed = 0
+
+    async def line(self, text, deed):
+        try:
+            async with asyncio.timeout(4 * PATIENCE_S):
+                more = await deed
+            self.passed += 1
+            print(f"ok      {text}" + (f": {more}" if more else ""), flush=True)
+        except (Failed, TimeoutError) as error:
+            self.failed += 1
+            print(f"FAILED  {text}: {error or 'too slow'}", flush=True)
+
+
+async def login_and_talk(server, kind, mechanism, residents):
+    peer = await Peer.start(kind, server, f"guest-{kind.replace('.', '')}", mechanism)
+    try:
+        await peer.online(mechanism)
+        for resident in residents:
+            await talk(peer, resident)
+    finally:
+        await peer.quit()
+
+
+async def ask(peer, what):
+    value = await peer.asks(what)
+    if what == "disco":
+        missing = {"urn:xmpp:ping", "jabber:iq:version", "urn:xmpp:time"} - set(value)
+        if missing:
+            raise Failed(f"disco lacks {missing}")
+        return f"{len(value)} features"
+    return value
+
+
+async def wrong_password(server, kind, mechanism):
+    peer = await Peer.start(kind, server, f"guest-{kind.replace('.', '')}", mechanism, password="wrong")
+    try:
+        await peer.online(mechanism)
+    except Failed:
+        return
+    finally:
+        await peer.quit()
+    raise Failed("logged in")
+
+
+async def registration(server):
+    """slixmpp makes an account in band, changes its password, logs in with the new one and removes it."""
+    user, mechanism = "newcomer", "SCRAM-SHA-256"
+    peer = await Peer.start("slixmpp", server, user, mechanism, register=True)
+    try:
+        await peer.wait("registered")
+        await peer.online(mechanism)
+        await peer.asks("password", password="second")
+    finally:
+        await peer.quit()
+    peer = await Peer.start("slixmpp", server, user, mechanism, password="second")
+    try:
+        await peer.online(mechanism)
+        peer.do(do="unregister")
+        # The removed account's session may end before or after the result is read.
+        try:
+            await peer.wait("done")
+        except Failed as error:
+            if "not-authorized" not in str(error) and "gone" not in str(error):
+                raise
+    finally:
+        await peer.quit()
+    peer = await Peer.start("slixmpp", server, user, mechanism, password="second")
+    try:
+        await peer.wait("failed")
+    except Failed as error:
+        if "no mechanism worked" not in str(error):
+            raise
+    finally:
+        await peer.quit()
+
+
+async def run(server, report):
+    residents = []
+    for kind, mechanisms in CLIENTS.items():
+        name = kind.replace(".", "")
+        server.add_account(f"{name}@localhost", PASSWORD)
+        server.add_account(f"guest-{name}@localhost", PASSWORD)
+
+        async def enter(kind=kind, name=name, mechanism=mechanisms[0]):
+            peer = await Peer.start(kind, server, name, mechanism)
+            residents.append(await peer.online(mechanism))
+            return f"bound {peer.jid}"
+
+        await report.line(f"{kind} enters by {mechanisms[0]} over STARTTLS", enter())
+    for kind, mechanisms in CLIENTS.items():
+        for mechanism in mechanisms:
+            with_whom = ", ".join(resident.kind for resident in residents)
+            text = f"{kind} by {mechanism} over STARTTLS talks with {with_whom}"
+            await report.line(text, login_and_talk(server, kind, mechanism, residents))
+        await report.line(f"{kind} with a wrong password is refused", wrong_password(server, kind, mechanisms[0]))
+    for index, one in enumerate(residents):
+        for other in residents[index + 1 :]:
+            await report.line(f"{one.kind} and {other.kind} talk", talk(one, other))
+        for what in QUESTIONS[one.kind]:
+            await report.line(f"{one.kind} asks the server: {what}", ask(one, what))
+    await report.line("slixmpp registers, changes its password and removes the account", registration(server))
+    for resident in residents:
+        await resident.quit()
+
+
+async def main():
+    server = Server(CONFIG)
+    report = Report()
+    try:
+        await run(server, report)
+    finally:
+        stopped = server.stop()
+    secrets = [line for line in server.log if PASSWORD in line]
+    if secrets:
+        report.failed += 1
+        print(f"FAILED  the log holds a password: {secrets[0]}")
+    if not stopped:
+        report.failed += 1
+        print("FAILED  the server did not stop well")
+    if report.failed:
+        print("the server's last log lines:", *server.log[-60:], sep="\n", file=sys.stderr)
+    print(f"interop: {report.passed} combinations work, {report.failed} do not")
+    sys.exit(1 if report.failed or not report.passed else 0)
+
+
+asyncio.run(main())

@@ -1,0 +1,103 @@
+"""slixmpp as a peer of the interop test: commands as JSON lines on stdin, events as JSON lines on stdout."""
+
+import asyncio
+import json
+import ssl
+import sys
+
+import slixmpp
+
+
+def tell(**event):
+    print(json.dumps(event), flush=True)
+
+
+class Peer(slixmpp.ClientXMPP):
+    def __init__(self, settings):
+        super().__init__(settings["jid"], settings["password"], sasl_mech=settings["mechanism"])
+        self.settings = settings
+        self.ssl_context = ssl.create_default_context(cafile=settings["ca"])
+        for plugin in ("xep_0004", "xep_0030", "xep_0066", "xep_0077", "xep_0092", "xep_0115", "xep_0199", "xep_0202"):
+            self.register_plugin(plugin)
+        self["xep_0077"].create_account = settings.get("register", False)
+        self["xep_0077"].order = 40
+        self.add_event_handler("session_start", self.online)
+        self.add_event_handler("message", self.heard)
+        self.add_event_handler("register", self.register)
+        self.add_event_handler("failed_all_auth", lambda _: self.give_up("no mechanism worked"))
+        self.add_event_handler("stream_error", lambda error: self.give_up(f"stream error {error['condition']}"))
+        self.add_event_handler("ssl_invalid_chain", lambda error: self.give_up(f"certificate refused: {error}"))
+
+    def give_up(self, reason):
+        tell(event="failed", reason=reason)
+
+    async def register(self, _form):
+        request = self.Iq()
+        request["type"] = "set"
+        request["register"]["username"] = self.boundjid.user
+        request["register"]["password"] = self.password
+        await request.send()
+        tell(event="registered")
+
+    async def online(self, _event):
+        self.send_presence()
+        mechanism = self["feature_mechanisms"].mech.name
+        tell(event="online", jid=str(self.boundjid), mechanism=mechanism)
+
+    def heard(self, message):
+        if message["type"] == "error":
+            tell(event="error", condition=message["error"]["condition"], **{"from": str(message["from"])})
+        else:
+            tell(event="message", body=message["body"], **{"from": str(message["from"])})
+
+    async def obey(self, command):
+        host = self.boundjid.domain
+        match command["do"]:
+            case "send":
+                self.send_message(mto=command["to"], mbody=command["body"], mtype="chat")
+            case "ping":
+                await self["xep_0199"].send_ping(host)
+                tell(event="done", what="ping", value="pong")
+            case "disco":
+                info = await self["xep_0030"].get_info(jid=host)
+                tell(event="done", what="disco", value=sorted(info["disco_info"]["features"]))
+            case "items":
+                items = await self["xep_0030"].get_items(jid=host)
+                tell(event="done", what="items", value=f"{len(items['disco_items']['items'])} items")
+            case "version":
+                version = await self["xep_0092"].get_version(host)
+                tell(event="done", what="version", value=version["software_version"]["name"])
+            case "time":
+                time = await self["xep_0202"].get_entity_time(host)
+                # Not time["entity_time"]["utc"]: slixmpp adds a Z of its own to the one that XEP-0082 demands.
+                utc = time.xml.findtext("{urn:xmpp:time}time/{urn:xmpp:time}utc")
+                tell(event="done", what="time", value=utc)
+            case "password":
+                await self["xep_0077"].change_password(command["password"])
+                tell(event="done", what="password", value="changed")
+            case "unregister":
+                await self["xep_0077"].cancel_registration()
+                tell(event="done", what="unregister", value="removed")
+            case "quit":
+                await self.disconnect()
+                return False
+        return True
+
+
+async def main():
+    settings = json.loads(sys.argv[1])
+    peer = Peer(settings)
+    commands = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    peer.connect(settings["host"], settings["port"])
+    while line := await commands.readline():
+        try:
+            if not await peer.obey(json.loads(line)):
+                break
+        except slixmpp.exceptions.XMPPError as error:
+            tell(event="failed", reason=f"{type(error).__name__}: {error}")
+    tell(event="gone")
+
+
+asyncio.run(main())

@@ -1,0 +1,81 @@
+"""Starts the server under test on free ports, with a folder of its own."""
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import queue
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_S = 20
+
+
+def program():
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return os.environ.get("RJABBERD_BIN", str(target / "release" / "rjabberd"))
+
+
+class Server:
+    def __init__(self, config):
+        self.folder = tempfile.TemporaryDirectory(prefix="rjabberd-interop-")
+        self.config = Path(self.folder.name) / "rjabberd.toml"
+        self.config.write_text(config)
+        self.log = []
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RJABBERD_")}
+        self.process = subprocess.Popen(
+            [program(), "run", "--config", str(self.config)],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
+        lines = queue.Queue()
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        self.port = self._port(lines, "c2s")
+
+    def _read(self, lines):
+        for line in self.process.stderr:
+            self.log.append(line)
+            lines.put(line)
+        lines.put(None)
+
+    def _port(self, lines, name):
+        try:
+            while (line := lines.get(timeout=PATIENCE_S)) is not None:
+                if found := re.search(rf"Listening on \S+:(\d+) \({name}\)", line):
+                    return int(found.group(1))
+        except queue.Empty:
+            pass
+        raise SystemExit("the server does not start:\n" + "".join(self.log))
+
+    @property
+    def certificate(self):
+        """The self-signed certificate of the data folder."""
+        found = sorted((Path(self.folder.name) / "data").rglob("*.crt")) or sorted(
+            path for path in (Path(self.folder.name) / "data").rglob("*.pem") if "BEGIN CERTIFICATE" in path.read_text()
+        )
+        if not found:
+            raise SystemExit("no certificate in the data folder")
+        return str(found[0])
+
+    def add_account(self, jid, password):
+        subprocess.run(
+            [program(), "user", "add", jid, "--password-stdin", "--config", str(self.config)],
+            input=password + "\n",
+            text=True,
+            check=True,
+            capture_output=True,
+        )
+
+    def stop(self):
+        """Stops the server; whether it stopped by itself and well."""
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout=PATIENCE_S) == 0
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return False
+        finally:
+            self.folder.cleanup()
