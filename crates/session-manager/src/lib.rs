@@ -1,1 +1,201 @@
-//! To be written.
+//! Who is bound where: owns the session table, decides conflicts and hand-overs.
+//!
+//! Senders read the table themselves ([`SessionTable`]); no stanza passes through the session manager's mailbox. Rows
+//! are written by the session manager alone; what changes often (priority, spill) stands in the row's [`Seat`], whose
+//! generation makes every act of an earlier session a no-op: its seat is not in the table any more.
+//! Knows no c2s: only ports.
+
+mod claims;
+pub mod messages;
+pub mod parcel;
+pub mod seat;
+pub mod table;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Context, Handler};
+use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
+use rjabberd_xmpp::BareJid;
+
+use claims::Claims;
+pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
+pub use parcel::{Deliver, Parcel, Undelivered};
+pub use seat::Seat;
+pub use table::SessionTable;
+
+/// Counters of the session manager.
+pub static SESSION_MANAGER: Kind = Kind::new("session_manager");
+
+/// Questions that may wait; one more is refused, and its client told to wait.
+const MAILBOX_MAX: usize = 10_000;
+
+/// What becomes of a second session with the same resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictPolicy {
+    /// The new session takes the resource; the old one ends with `conflict` (RFC 6120, 7.7.2.2).
+    TakeOver,
+    /// The new session is told `conflict`.
+    Refuse,
+}
+
+/// What the config decides about sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// A second session with the same resource.
+    pub conflict: ConflictPolicy,
+    /// Sessions of one account at once.
+    pub sessions_per_account_max: usize,
+    /// Bytes that may wait in one session's spill.
+    pub spill_bytes_max: usize,
+    /// How long a session may take to hand over; then its resource is taken anyway.
+    pub hand_over: Duration,
+    /// How long an ended account is remembered: no less than a negotiation may take.
+    pub ended_kept: Duration,
+}
+
+/// How many ports lead to the session manager: all that others need to know of it.
+#[derive(Clone, Debug)]
+pub struct SessionManagerPorts {
+    /// To bind a resource.
+    pub claim: Port<Claim>,
+    /// To give one back.
+    pub release: Port<Release>,
+    /// To hand one over.
+    pub released: Port<Released>,
+    /// To end all sessions of an account.
+    pub end_account: Port<EndAccount>,
+}
+
+/// Owns the session table.
+pub struct SessionManager {
+    table: Arc<SessionTable>,
+    rules: Rules,
+    claims: Claims,
+    ended: Vec<(BareJid, u64, Instant)>,
+    ports: Option<SessionManagerPorts>,
+    alive: Alive,
+}
+
+/// Counts removals and password changes, so that a login that began before one is recognised.
+#[derive(Debug, Default)]
+pub struct Epoch(AtomicU64);
+
+impl Epoch {
+    /// The number of the last ended account.
+    pub fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed) + 1
+    }
+}
+
+impl SessionManager {
+    /// Starts the session manager on this arbiter.
+    pub fn start(table: Arc<SessionTable>, rules: Rules) -> SessionManagerPorts {
+        let mailbox = Mailbox::new(&SESSION_MANAGER, MAILBOX_MAX, usize::MAX);
+        let mut started = None;
+        SessionManager::create(|context| {
+            let address = actix::AsyncContext::address(context);
+            let ports = SessionManagerPorts {
+                claim: Port::new(address.clone(), mailbox.clone()),
+                release: Port::new(address.clone(), mailbox.clone()),
+                released: Port::new(address.clone(), mailbox.clone()),
+                end_account: Port::new(address.clone(), mailbox.clone()),
+            };
+            started = Some(ports.clone());
+            let claims = Claims::new(Port::new(address, mailbox.clone()));
+            let alive = Alive::new(&SESSION_MANAGER);
+            SessionManager { table, rules, claims, ended: Vec::new(), ports: Some(ports), alive }
+        });
+        started.expect("create runs its closure before it returns")
+    }
+
+    fn forget_ended(&mut self) {
+        let kept = self.rules.ended_kept;
+        self.ended.retain(|(_, _, at)| at.elapsed() < kept);
+    }
+}
+
+impl Actor for SessionManager {
+    type Context = Context<Self>;
+}
+
+impl Handler<Mail<Claim>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Claim>, _: &mut Context<Self>) {
+        let (claim, _handling) = mail.open();
+        if self.ended.iter().any(|(account, epoch, _)| *epoch > claim.epoch && *account == claim.account) {
+            claim.answer(Err(ClaimRefused::AccountGone));
+            return;
+        }
+        self.claims.take(claim, &self.table, &self.rules, &self.alive);
+    }
+}
+
+impl Handler<Mail<Release>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Release>, _: &mut Context<Self>) {
+        let (release, _handling) = mail.open();
+        let removed = self.table.remove(&release.seat);
+        if removed {
+            log::debug!(target: "session_manager:release", "{} {} is free", self.alive, release.seat.jid());
+        }
+        // A take-over may have waited for this very session.
+        self.claims.freed(&release.seat, None, &self.table, &self.rules, &self.alive);
+        if let Some(reply) = release.reply {
+            let _unwanted = reply.send(());
+        }
+    }
+}
+
+impl Handler<Mail<Released>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Released>, _: &mut Context<Self>) {
+        let (released, _handling) = mail.open();
+        self.claims.freed(&released.seat, Some(released.handed), &self.table, &self.rules, &self.alive);
+    }
+}
+
+impl Handler<Mail<claims::HandOverExpired>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<claims::HandOverExpired>, _: &mut Context<Self>) {
+        let (expired, _handling) = mail.open();
+        self.claims.expired(&expired, &self.table, &self.rules, &self.alive);
+    }
+}
+
+impl Handler<Mail<EndAccount>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<EndAccount>, _: &mut Context<Self>) {
+        let (end, _handling) = mail.open();
+        self.forget_ended();
+        self.ended.push((end.account.clone(), self.table.epoch().next(), Instant::now()));
+        let control = match end.why {
+            Ended::Removed => Control::AccountRemoved,
+            Ended::CredentialsChanged => Control::CredentialsChanged,
+        };
+        for seat in self.table.seats(&end.account) {
+            if end.except.as_ref() != Some(seat.jid()) {
+                seat.control(control);
+            }
+        }
+        log::info!(target: "session_manager:end_account", "{} sessions of {} end: {:?}", self.alive, end.account, end.why);
+    }
+}
+
+impl Drop for SessionManager {
+    fn drop(&mut self) {
+        self.ports = None;
+    }
+}

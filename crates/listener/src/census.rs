@@ -1,0 +1,164 @@
+//! Counts connections, in all and per address, and refuses what is over the limit.
+//!
+//! An address is one IPv4 address or one IPv6 /64. Addresses that many may share (loopback and private ranges: a proxy,
+//! a container network) have only the limit for all.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CensusLimits {
+    /// In all.
+    pub connections_max: usize,
+    /// From one address.
+    pub per_address_max: usize,
+}
+
+/// Why a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are too many in all.
+    Connections,
+    /// There are too many from this address.
+    Address,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Refusal::Connections => "limits.connections_max is reached",
+            Refusal::Address => "limits.connections_per_address_max is reached",
+        })
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    addresses: HashMap<IpAddr, usize>,
+    accepted: u64,
+    refused: u64,
+}
+
+/// Who is connected from where; shared by all listeners.
+pub struct Census {
+    limits: CensusLimits,
+    counts: Mutex<Counts>,
+}
+
+/// One connection's place; given back when dropped.
+pub struct Admission {
+    census: Arc<Census>,
+    address: Option<IpAddr>,
+}
+
+impl Census {
+    /// A census with nobody in it.
+    pub fn new(limits: CensusLimits) -> Arc<Census> {
+        Arc::new(Census { limits, counts: Mutex::default() })
+    }
+
+    /// Counts a connection in, or refuses it. The address must be canonical.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn admit(census: &Arc<Census>, address: IpAddr) -> Result<Admission, Refusal> {
+        let address = limited(address);
+        let mut counts = census.counts.lock();
+        let from_there = address.and_then(|address| counts.addresses.get(&address)).copied().unwrap_or(0);
+        let refusal = if counts.all >= census.limits.connections_max {
+            Some(Refusal::Connections)
+        } else if from_there >= census.limits.per_address_max {
+            Some(Refusal::Address)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            counts.refused += 1;
+            return Err(refusal);
+        }
+        counts.all += 1;
+        counts.accepted += 1;
+        if let Some(address) = address {
+            counts.addresses.insert(address, from_there + 1);
+        }
+        drop(counts);
+        Ok(Admission { census: census.clone(), address })
+    }
+
+    /// (connections now, accepted since the start, refused since the start).
+    pub fn counts(&self) -> (usize, u64, u64) {
+        let counts = self.counts.lock();
+        (counts.all, counts.accepted, counts.refused)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut counts = self.census.counts.lock();
+        counts.all -= 1;
+        let Some(address) = self.address else { return };
+        if let Some(from_there) = counts.addresses.get_mut(&address) {
+            *from_there -= 1;
+            if *from_there == 0 {
+                counts.addresses.remove(&address);
+            }
+        }
+    }
+}
+
+/// The address that the limit per address counts, `None` for one that many share.
+fn limited(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() || ip.is_link_local() => None,
+        IpAddr::V4(_) => Some(address),
+        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() => None,
+        IpAddr::V6(ip) => Some(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn census(connections_max: usize, per_address_max: usize) -> Arc<Census> {
+        Census::new(CensusLimits { connections_max, per_address_max })
+    }
+
+    #[test]
+    fn a_place_is_given_back_when_its_connection_ends() {
+        let census = census(1, 1);
+        let first = Census::admit(&census, "192.0.2.1".parse().unwrap());
+        assert_eq!(Census::admit(&census, "192.0.2.2".parse().unwrap()).err(), Some(Refusal::Connections));
+        drop(first);
+        assert!(Census::admit(&census, "192.0.2.2".parse().unwrap()).is_ok());
+        assert_eq!(census.counts(), (0, 2, 1));
+        assert!(census.counts.lock().addresses.is_empty(), "an address without connections is forgotten");
+    }
+
+    #[test]
+    fn one_address_cannot_take_the_places_of_others() {
+        let census = census(10, 2);
+        let address = "2001:db8::1".parse().unwrap();
+        let neighbour = "2001:db8::ffff".parse().unwrap();
+        let _held = [Census::admit(&census, address).unwrap(), Census::admit(&census, neighbour).unwrap()];
+        assert_eq!(Census::admit(&census, address).err(), Some(Refusal::Address));
+        assert!(Census::admit(&census, "2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn addresses_behind_a_proxy_are_limited_in_all_only() {
+        let census = census(10, 1);
+        let held: Vec<_> =
+            (0..10).map(|_| Census::admit(&census, "172.17.0.1".parse().unwrap()).unwrap()).collect();
+        assert_eq!(held.len(), 10);
+        assert_eq!(Census::admit(&census, "10.0.0.1".parse().unwrap()).err(), Some(Refusal::Connections));
+    }
+}

@@ -1,0 +1,171 @@
+//! Claims of resources: at once where the resource is free, by hand-over where it is not.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use rjabberd_actors::{Alive, Letter, Port, Timer, arm};
+use rjabberd_xmpp::{FullJid, address};
+
+use crate::{Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Rules, Seat, SessionTable};
+
+/// A hand-over has taken too long.
+#[derive(Debug)]
+pub(crate) struct HandOverExpired {
+    jid: FullJid,
+    generation: u64,
+}
+
+impl Letter for HandOverExpired {
+    const CONTROL: bool = true;
+}
+
+/// Somebody waits for a session to hand its resource over.
+struct HandOver {
+    old: Arc<Seat>,
+    /// In the order in which they came: each takes over from the one before.
+    claims: VecDeque<Claim>,
+    _timer: Timer,
+}
+
+/// What waits, by the JID that is wanted.
+pub(crate) struct Claims {
+    waiting: HashMap<FullJid, HandOver>,
+    generation: u64,
+    clock: Port<HandOverExpired>,
+}
+
+impl Claims {
+    pub(crate) fn new(clock: Port<HandOverExpired>) -> Claims {
+        Claims { waiting: HashMap::new(), generation: 0, clock }
+    }
+
+    /// Answers a claim, or begins the hand-over that will.
+    pub(crate) fn take(&mut self, claim: Claim, table: &SessionTable, rules: &Rules, alive: &Alive) {
+        let seats = table.seats(&claim.account);
+        let Some(jid) = self.name(&claim, &seats) else {
+            // c2s-proto has prepared the resource; one that cannot be put together is a fault of ours.
+            log::error!(target: "session_manager:claim", "{alive} a claim without a usable resource");
+            claim.answer(Err(ClaimRefused::Conflict));
+            return;
+        };
+        if let Some(waiting) = self.waiting.get_mut(&jid) {
+            waiting.claims.push_back(claim);
+            return;
+        }
+        match seats.iter().find(|seat| *seat.jid() == jid) {
+            None if seats.len() >= rules.sessions_per_account_max => {
+                claim.answer(Err(ClaimRefused::TooManySessions));
+            }
+            None => {
+                let seat = self.seat(jid, &claim, rules);
+                table.insert(seat.clone());
+                self.answer(claim, seat, None, table);
+            }
+            Some(_) if rules.conflict == ConflictPolicy::Refuse => claim.answer(Err(ClaimRefused::Conflict)),
+            Some(old) => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
+        }
+    }
+
+    /// The old session has handed over, or has ended by itself.
+    pub(crate) fn freed(
+        &mut self,
+        seat: &Arc<Seat>,
+        handed: Option<Handed>,
+        table: &SessionTable,
+        rules: &Rules,
+        alive: &Alive,
+    ) {
+        let waits =
+            self.waiting.get(seat.jid()).is_some_and(|waiting| waiting.old.generation() == seat.generation());
+        if waits {
+            self.seat_next(seat.jid().clone(), handed, table, rules, alive);
+        } else if let Some(handed) = handed {
+            // Too late: the resource was taken meanwhile. What it had goes its way back, which finds the new session.
+            log::debug!(target: "session_manager:freed", "{alive} {seat:?} handed over too late");
+            drop(handed);
+        }
+    }
+
+    /// The old session did not answer in time.
+    pub(crate) fn expired(
+        &mut self,
+        expired: &HandOverExpired,
+        table: &SessionTable,
+        rules: &Rules,
+        alive: &Alive,
+    ) {
+        let waits = self
+            .waiting
+            .get(&expired.jid)
+            .is_some_and(|waiting| waiting.old.generation() == expired.generation);
+        if waits {
+            log::warn!(target: "session_manager:expired", "{alive} {} is taken without a hand-over", expired.jid);
+            self.seat_next(expired.jid.clone(), None, table, rules, alive);
+        }
+    }
+
+    /// Gives the resource to the first who waits for it; who comes after takes over from him.
+    fn seat_next(
+        &mut self,
+        jid: FullJid,
+        handed: Option<Handed>,
+        table: &SessionTable,
+        rules: &Rules,
+        alive: &Alive,
+    ) {
+        let Some(HandOver { old, mut claims, _timer }) = self.waiting.remove(&jid) else { return };
+        let Some(claim) = claims.pop_front() else { return };
+        let new = self.seat(jid, &claim, rules);
+        let mut handed = handed.unwrap_or_default();
+        let queue = std::mem::take(&mut handed.queue);
+        if !table.replace(&old, &new, queue) {
+            table.insert(new.clone());
+        }
+        self.answer(claim, new.clone(), Some(handed), table);
+        if !claims.is_empty() {
+            self.ask(new, claims, rules, alive);
+        }
+    }
+
+    fn ask(&mut self, old: Arc<Seat>, claims: VecDeque<Claim>, rules: &Rules, alive: &Alive) {
+        log::debug!(target: "session_manager:claim", "{alive} {old:?} is asked to hand over");
+        old.control(Control::HandOver);
+        let expired = HandOverExpired { jid: old.jid().clone(), generation: old.generation() };
+        let clock = self.clock.clone();
+        let timer = arm(rules.hand_over, move || {
+            // The session manager lives as long as its arbiter.
+            let _gone = clock.send(expired);
+        });
+        self.waiting.insert(old.jid().clone(), HandOver { old, claims, _timer: timer });
+    }
+
+    fn answer(&self, claim: Claim, seat: Arc<Seat>, handed: Option<Handed>, table: &SessionTable) {
+        let bound = Bound { seat: seat.clone(), handed };
+        if claim.reply.send(Ok(bound)).is_err() {
+            // The client is gone: nobody will ever release this.
+            table.remove(&seat);
+            drop(seat.close());
+        }
+    }
+
+    fn seat(&mut self, jid: FullJid, claim: &Claim, rules: &Rules) -> Arc<Seat> {
+        self.generation += 1;
+        let (deliver, control) = (claim.deliver.clone(), claim.control.clone());
+        Arc::new(Seat::new(jid, self.generation, deliver, control, rules.spill_bytes_max))
+    }
+
+    /// The JID that is claimed; a resource of ours is random (RFC 6120, 7.6) and free.
+    fn name(&self, claim: &Claim, seats: &[Arc<Seat>]) -> Option<FullJid> {
+        if let Some(resource) = &claim.resource {
+            return address::full(&claim.account, resource).ok();
+        }
+        loop {
+            let jid = address::full(&claim.account, &format!("{:016x}", rand::random::<u64>())).ok()?;
+            if !seats.iter().any(|seat| *seat.jid() == jid) && !self.waiting.contains_key(&jid) {
+                return Some(jid);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the session manager takes, and what reaches a session by its control port.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use rjabberd_actors::{Letter, Port, Reply};
+use rjabberd_xmpp::{BareJid, FullJid, Jid};
+
+use crate::{Deliver, Parcel, Seat};
+
+/// Bind a resource of an account.
+#[derive(Debug)]
+pub struct Claim {
+    /// The account.
+    pub account: BareJid,
+    /// The resource; `None` means that the session manager makes one.
+    pub resource: Option<String>,
+    /// [`crate::Epoch::now`] at the time the credentials were loaded.
+    pub epoch: u64,
+    /// Where the session takes stanzas from others.
+    pub deliver: Port<Deliver>,
+    /// Where it takes control.
+    pub control: Port<Control>,
+    /// The answer.
+    pub reply: Reply<Result<Bound, ClaimRefused>>,
+}
+
+impl Claim {
+    /// Answers; a session that was bound but is not wanted any more is given back by its caller.
+    pub(crate) fn answer(self, answer: Result<Bound, ClaimRefused>) {
+        let _unwanted = self.reply.send(answer);
+    }
+}
+
+impl Letter for Claim {}
+
+/// A resource that was bound.
+#[derive(Debug)]
+pub struct Bound {
+    /// The session's place in the table.
+    pub seat: Arc<Seat>,
+    /// What an earlier session handed over.
+    pub handed: Option<Handed>,
+}
+
+/// Why a resource was not bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimRefused {
+    /// In use, and the policy keeps the old session.
+    Conflict,
+    /// The account has too many sessions.
+    TooManySessions,
+    /// The account was removed, disabled, or got another password since the login began.
+    AccountGone,
+}
+
+/// A session as a value, without its connection: what goes over to the session that takes its resource.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// It was available, and its contacts were not told otherwise.
+    pub available: bool,
+    /// Who got directed presence and was not told otherwise.
+    pub directed: Vec<Jid>,
+    /// Stanzas that it had taken but not written, in order.
+    pub queue: VecDeque<Arc<Parcel>>,
+}
+
+/// Give a resource back: the session ends.
+#[derive(Debug)]
+pub struct Release {
+    /// The session's place.
+    pub seat: Arc<Seat>,
+    /// Told when the row is gone; from then on nothing new arrives at the seat.
+    pub reply: Option<Reply<()>>,
+}
+
+impl Letter for Release {
+    const CONTROL: bool = true;
+}
+
+/// Hand a resource over, as [`Control::HandOver`] asked.
+#[derive(Debug)]
+pub struct Released {
+    /// The session's place.
+    pub seat: Arc<Seat>,
+    /// The session.
+    pub handed: Handed,
+}
+
+impl Letter for Released {
+    const CONTROL: bool = true;
+}
+
+/// End all sessions of an account.
+#[derive(Clone, Debug)]
+pub struct EndAccount {
+    /// The account.
+    pub account: BareJid,
+    /// Why.
+    pub why: Ended,
+    /// A session that goes on (the one that changed the password).
+    pub except: Option<FullJid>,
+}
+
+impl Letter for EndAccount {
+    const CONTROL: bool = true;
+}
+
+/// Why an account's sessions end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The account was removed.
+    Removed,
+    /// Its password changed, or it was disabled.
+    CredentialsChanged,
+}
+
+/// Control of a session: never refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Another session takes the resource: stop writing, send [`Released`].
+    HandOver,
+    /// The spill holds stanzas: take them when the mailbox is empty.
+    SpillReady,
+    /// The spill is full.
+    Overflowed,
+    /// An operator ends the session.
+    Kick,
+    /// The account was removed.
+    AccountRemoved,
+    /// The password changed or the account was disabled.
+    CredentialsChanged,
+    /// The server stops.
+    Shutdown,
+}
+
+impl Letter for Control {
+    const CONTROL: bool = true;
+}

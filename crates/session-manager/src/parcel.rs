@@ -1,0 +1,76 @@
+//! A stanza on its way to one or more sessions: it is delivered, or it finds its way back.
+//!
+//! actix drops a dead actor's mailbox in silence. A [`Parcel`] that is dropped everywhere without having been written
+//! to any client goes to the [`Undelivered`] path, whoever dropped it: a closed port, a panic, a stop.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use rjabberd_actors::Letter;
+use rjabberd_xmpp::Stanza;
+
+/// What becomes of a stanza that nobody took: another resource, the store, a bounce.
+pub trait Undelivered: Send + Sync {
+    /// Takes the stanza. Must not panic; may route, and so send to ports.
+    fn undelivered(&self, stanza: Stanza);
+}
+
+/// A stanza, shared by all sessions that it goes to.
+pub struct Parcel {
+    stanza: Option<Stanza>,
+    bytes: usize,
+    delivered: AtomicBool,
+    path: Arc<dyn Undelivered>,
+}
+
+impl Parcel {
+    /// A stanza, and its way back.
+    pub fn new(stanza: Stanza, path: Arc<dyn Undelivered>) -> Arc<Parcel> {
+        let bytes = stanza.size();
+        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered: AtomicBool::new(false), path })
+    }
+
+    /// The stanza.
+    pub fn stanza(&self) -> &Stanza {
+        self.stanza.as_ref().expect("a parcel holds its stanza until it is dropped")
+    }
+
+    /// About how many bytes it will be on the wire.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A client has it: written to its socket whole.
+    pub fn delivered(&self) {
+        self.delivered.store(true, Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Parcel {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Parcel({} bytes)", self.bytes)
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if *self.delivered.get_mut() {
+            return;
+        }
+        if let Some(stanza) = self.stanza.take() {
+            self.path.undelivered(stanza);
+        }
+    }
+}
+
+/// A parcel for one session.
+#[derive(Clone, Debug)]
+pub struct Deliver(pub Arc<Parcel>);
+
+impl Letter for Deliver {
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}

@@ -1,0 +1,111 @@
+//! The session table: read by every sender in its own thread, written by the session manager alone.
+//!
+//! Invariant: no parcel is ever dropped while a row's lock is held (its way back reads the table).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use dashmap::DashMap;
+use rjabberd_xmpp::{BareJid, FullJid};
+
+use crate::{Epoch, Parcel, Seat};
+
+/// Who is bound where.
+#[derive(Debug, Default)]
+pub struct SessionTable {
+    accounts: DashMap<BareJid, Vec<Arc<Seat>>>,
+    sessions: AtomicUsize,
+    epoch: Epoch,
+}
+
+impl SessionTable {
+    /// An empty table.
+    pub fn new() -> Arc<SessionTable> {
+        Arc::new(SessionTable::default())
+    }
+
+    /// Sessions bound now.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Relaxed)
+    }
+
+    /// Counts ended accounts.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// All seats of an account.
+    pub fn seats(&self, account: &BareJid) -> Vec<Arc<Seat>> {
+        self.accounts.get(account).map(|seats| seats.clone()).unwrap_or_default()
+    }
+
+    /// All seats of all accounts, a copy.
+    pub fn all_seats(&self) -> Vec<Arc<Seat>> {
+        self.accounts.iter().flat_map(|seats| seats.clone()).collect()
+    }
+
+    /// Whether the account has a session bound to this resource.
+    pub fn is_bound(&self, jid: &FullJid) -> bool {
+        self.accounts.get(&jid.to_bare()).is_some_and(|seats| seats.iter().any(|seat| seat.jid() == jid))
+    }
+
+    /// Gives a parcel to the session bound to `jid`; false where there is none, or it takes nothing.
+    pub fn deliver_to(&self, jid: &FullJid, parcel: &Arc<Parcel>) -> bool {
+        let Some(seats) = self.accounts.get(&jid.to_bare()) else { return false };
+        seats.iter().find(|seat| seat.jid() == jid).is_some_and(|seat| seat.deliver(parcel))
+    }
+
+    /// Gives a parcel to every session of the account that `chosen` picks; says how many took it.
+    pub fn deliver_where(
+        &self,
+        account: &BareJid,
+        parcel: &Arc<Parcel>,
+        chosen: impl Fn(&[Arc<Seat>], &Seat) -> bool,
+    ) -> usize {
+        let Some(seats) = self.accounts.get(account) else { return 0 };
+        seats.iter().filter(|seat| chosen(&seats, seat) && seat.deliver(parcel)).count()
+    }
+
+    pub(crate) fn insert(&self, seat: Arc<Seat>) {
+        self.accounts.entry(seat.jid().to_bare()).or_default().push(seat);
+        self.sessions.fetch_add(1, Relaxed);
+    }
+
+    /// Removes this very seat; one of another generation stays.
+    pub(crate) fn remove(&self, seat: &Arc<Seat>) -> bool {
+        let account = seat.jid().to_bare();
+        let Some(mut seats) = self.accounts.get_mut(&account) else { return false };
+        let Some(index) = seats.iter().position(|other| other.generation() == seat.generation()) else {
+            return false;
+        };
+        seats.swap_remove(index);
+        let empty = seats.is_empty();
+        drop(seats);
+        self.sessions.fetch_sub(1, Relaxed);
+        if empty {
+            // The session manager alone inserts, and this is its thread.
+            self.accounts.remove_if(&account, |_, seats| seats.is_empty());
+        }
+        true
+    }
+
+    /// Puts `new` where `old` is, under the row's lock: whoever sends finds the one or the other. What came to the old
+    /// seat's spill until now goes to the new one, behind `queue`.
+    pub(crate) fn replace(
+        &self,
+        old: &Arc<Seat>,
+        new: &Arc<Seat>,
+        mut queue: std::collections::VecDeque<Arc<Parcel>>,
+    ) -> bool {
+        let Some(mut seats) = self.accounts.get_mut(&old.jid().to_bare()) else { return false };
+        let Some(index) = seats.iter().position(|other| other.generation() == old.generation()) else {
+            return false;
+        };
+        queue.extend(old.close());
+        new.preload(queue);
+        seats[index] = new.clone();
+        true
+    }
+}

@@ -1,0 +1,176 @@
+//! rustls between the plaintext and a non-blocking socket. Holds no socket, waits for nothing.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    sync::Arc,
+};
+
+use rustls::{ServerConfig, ServerConnection};
+use tokio::net::TcpStream;
+
+use crate::{Read, TlsInfo};
+
+/// Plaintext that rustls may hold for sending; what is more waits in the c2s, which bounds it.
+const PLAINTEXT_MAX: usize = 64 * 1024;
+
+/// What a handshake waits for.
+pub(crate) enum Handshake {
+    Done(TlsInfo),
+    Read,
+    Write,
+}
+
+pub(crate) struct Tls {
+    connection: ServerConnection,
+    /// Plaintext was found when a read filled the caller's buffer: more may be there.
+    plaintext_left: bool,
+    peer_closed: bool,
+}
+
+/// The socket as rustls wants it: tries, and says `WouldBlock`.
+struct Tries<'a>(&'a TcpStream);
+
+impl io::Read for Tries<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl io::Write for Tries<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn blocks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+impl Tls {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> io::Result<Tls> {
+        let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
+        connection.set_buffer_limit(Some(PLAINTEXT_MAX));
+        Ok(Tls { connection, plaintext_left: false, peer_closed: false })
+    }
+
+    pub(crate) fn holds_plaintext(&self) -> bool {
+        self.plaintext_left
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Reads records until there is plaintext, the socket has no more, or the peer is done.
+    pub(crate) fn read(&mut self, socket: &TcpStream, buffer: &mut [u8]) -> io::Result<Read> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Ok(0) => return Ok(Read::End),
+                Ok(bytes) => {
+                    self.plaintext_left = bytes == buffer.len();
+                    return Ok(Read::Bytes(bytes));
+                }
+                Err(error) if blocks(&error) => self.plaintext_left = false,
+                Err(error) => return Err(error),
+            }
+            if self.peer_closed {
+                // TCP ended without close_notify: what was read is whole, what follows is unknown.
+                return Ok(Read::End);
+            }
+            match self.connection.read_tls(&mut Tries(socket)) {
+                Ok(0) => self.peer_closed = true,
+                Ok(_) => {
+                    let processed = self.connection.process_new_packets();
+                    // An alert or a key update may be due, whether or not the records were good.
+                    self.flush(socket)?;
+                    processed.map_err(io::Error::other)?;
+                }
+                Err(error) if blocks(&error) => return Ok(Read::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes plaintext while there is room for it, and sends records.
+    pub(crate) fn write(&mut self, socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        loop {
+            taken += self.connection.writer().write(&bytes[taken..])?;
+            let flushed = self.flush(socket)?;
+            if taken == bytes.len() || (!flushed && taken > 0) {
+                return Ok(taken);
+            }
+            if !flushed {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+    }
+
+    /// Sends records; false where the socket takes no more for now.
+    pub(crate) fn flush(&mut self, socket: &TcpStream) -> io::Result<bool> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(&mut Tries(socket)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if blocks(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on with the handshake as far as the socket lets it.
+    pub(crate) fn handshake(&mut self, socket: &TcpStream) -> io::Result<Handshake> {
+        loop {
+            if !self.flush(socket)? {
+                return Ok(Handshake::Write);
+            }
+            if !self.connection.is_handshaking() {
+                return Ok(Handshake::Done(self.info()));
+            }
+            match self.connection.read_tls(&mut Tries(socket)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {
+                    if let Err(error) = self.connection.process_new_packets() {
+                        // The alert says why; it is sent if the socket takes it.
+                        self.flush(socket)?;
+                        return Err(io::Error::other(error));
+                    }
+                    // The client's first records may have come with its last handshake message.
+                    self.plaintext_left = true;
+                }
+                Err(error) if blocks(&error) => return Ok(Handshake::Read),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// close_notify, as far as the socket takes it.
+    pub(crate) fn close(&mut self, socket: &TcpStream) {
+        self.connection.send_close_notify();
+        // A peer that takes nothing gets no farewell.
+        let _blocked = self.flush(socket);
+    }
+
+    fn info(&self) -> TlsInfo {
+        TlsInfo {
+            version: self
+                .connection
+                .protocol_version()
+                .map(|version| format!("{version:?}"))
+                .unwrap_or_default(),
+            cipher: self
+                .connection
+                .negotiated_cipher_suite()
+                .map(|suite| format!("{:?}", suite.suite()))
+                .unwrap_or_default(),
+            server_name: self.connection.server_name().map(str::to_owned),
+        }
+    }
+}
