@@ -1,1 +1,20 @@
-//! To be written.
+//! What outlives the process: accounts, in an embedded database, and the folder that holds it.
+//!
+//! [`Store`] speaks in operations, not in SQL, so that a login is one question and another database can stand behind
+//! it. [`SqliteStore`] is the one that needs nothing installed; [`DataFolder`] is the folder, locked for one server.
+//! This crate knows no actor and no socket, and it holds keys, never a password: derivation happens elsewhere.
+//!
+//! Invariant: what was answered as done is on the disk.
+
+mod error;
+mod folder;
+mod metrics;
+mod random;
+mod sqlite;
+mod store;
+
+pub use error::{Cause, OpenError, StoreError};
+pub use folder::{DataFolder, DataFolderError};
+pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
+pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+pub use store::{Account, Answer, IMPORT_MAX, ImportCounts, LIST_MAX, Login, Store};

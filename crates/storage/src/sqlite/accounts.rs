@@ -1,0 +1,272 @@
+//! The statements behind the account operations. Each function runs inside a transaction that its caller commits, and
+//! decides nothing about threads, groups or answers.
+
+use rjabberd_xmpp::address::BareJid;
+use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use zeroize::Zeroizing;
+
+use crate::error::StoreError;
+use crate::store::{Account, ImportCounts, Login};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The address of an account as the table has it.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    domain: String,
+    localpart: String,
+}
+
+impl Key {
+    /// `None` for an address without a local part, which is no account.
+    pub(super) fn new(account: &BareJid) -> Option<Key> {
+        let localpart = account.node()?.as_str().to_owned();
+        Some(Key { domain: account.domain().as_str().to_owned(), localpart })
+    }
+}
+
+/// Refuses keys that no login could use, before they replace good ones.
+pub(super) fn check(account: &BareJid, credentials: &Credentials) -> Result<()> {
+    let refuse = |why: &str| Err(StoreError::Invalid(format!("the keys of {account}: {why}")));
+    if credentials.keys.is_empty() {
+        return refuse("there are none");
+    }
+    for (index, keys) in credentials.keys.iter().enumerate() {
+        let length = key_length(keys.hash);
+        if credentials.keys[..index].iter().any(|other| other.hash == keys.hash) {
+            return refuse("two for one hash");
+        }
+        if keys.iterations == 0 {
+            return refuse("no iterations");
+        }
+        if keys.salt.is_empty() {
+            return refuse("no salt");
+        }
+        if keys.stored_key.len() != length || keys.server_key.len() != length {
+            return refuse("a key has not the length of its hash");
+        }
+    }
+    Ok(())
+}
+
+fn key_length(hash: ScramHash) -> usize {
+    match hash {
+        ScramHash::Sha1 => 20,
+        ScramHash::Sha256 => 32,
+        ScramHash::Sha512 => 64,
+    }
+}
+
+fn hash_name(hash: ScramHash) -> &'static str {
+    match hash {
+        ScramHash::Sha1 => "sha-1",
+        ScramHash::Sha256 => "sha-256",
+        ScramHash::Sha512 => "sha-512",
+    }
+}
+
+fn hash_named(name: &str) -> Option<ScramHash> {
+    [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| hash_name(*hash) == name)
+}
+
+pub(super) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Login>> {
+    let mut select = connection.prepare_cached(
+        "SELECT account.disabled, scram_key.hash, scram_key.iterations, scram_key.salt, scram_key.stored_key,
+                scram_key.server_key
+         FROM account LEFT JOIN scram_key ON scram_key.account_id = account.id
+         WHERE account.domain = ?1 AND account.localpart = ?2",
+    )?;
+    let mut rows = select.query([&key.domain, &key.localpart])?;
+    let mut login: Option<Login> = None;
+    while let Some(row) = rows.next()? {
+        let disabled = row.get(0)?;
+        let login = login.get_or_insert_with(|| Login { credentials: Credentials::default(), disabled });
+        if let Some(keys) = scram_keys(row)? {
+            login.credentials.keys.push(keys);
+        }
+    }
+    match login {
+        Some(login) if login.credentials.keys.is_empty() => {
+            Err(StoreError::damaged("an account has no keys"))
+        }
+        login => Ok(login),
+    }
+}
+
+fn scram_keys(row: &Row<'_>) -> Result<Option<ScramKeys>> {
+    let Some(hash) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)? else {
+        return Ok(None);
+    };
+    let hash = hash_named(hash).ok_or_else(|| StoreError::damaged("a key has an unknown hash"))?;
+    let keys = ScramKeys {
+        hash,
+        iterations: row.get(2)?,
+        salt: row.get(3)?,
+        stored_key: Zeroizing::new(row.get(4)?),
+        server_key: Zeroizing::new(row.get(5)?),
+    };
+    if keys.stored_key.len() != key_length(hash) || keys.server_key.len() != key_length(hash) {
+        return Err(StoreError::damaged("a key has not the length of its hash"));
+    }
+    Ok(Some(keys))
+}
+
+pub(super) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
+    Ok(find(connection, key)?.is_some())
+}
+
+fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
+    let mut select =
+        connection.prepare_cached("SELECT id FROM account WHERE domain = ?1 AND localpart = ?2")?;
+    Ok(select.query_row([&key.domain, &key.localpart], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn create(
+    connection: &Connection,
+    key: &Key,
+    credentials: &Credentials,
+    now_unix_s: i64,
+) -> Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO account (domain, localpart, created_unix_s, credentials_set_unix_s) VALUES (?1, ?2, ?3, ?3)
+         ON CONFLICT (domain, localpart) DO NOTHING",
+    )?;
+    if insert.execute(params![key.domain, key.localpart, now_unix_s])? == 0 {
+        return Err(StoreError::Conflict);
+    }
+    insert_keys(connection, connection.last_insert_rowid(), credentials)
+}
+
+/// Replaces all keys: the old password works by no mechanism any more.
+pub(super) fn set_credentials(
+    connection: &Connection,
+    key: &Key,
+    credentials: &Credentials,
+    now_unix_s: i64,
+) -> Result<()> {
+    let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
+    connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1")?.execute([id])?;
+    connection
+        .prepare_cached("UPDATE account SET credentials_set_unix_s = ?2 WHERE id = ?1")?
+        .execute([id, now_unix_s])?;
+    insert_keys(connection, id, credentials)
+}
+
+fn insert_keys(connection: &Connection, id: i64, credentials: &Credentials) -> Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO scram_key (account_id, hash, iterations, salt, stored_key, server_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for keys in &credentials.keys {
+        insert.execute(params![
+            id,
+            hash_name(keys.hash),
+            keys.iterations,
+            keys.salt,
+            keys.stored_key.as_slice(),
+            keys.server_key.as_slice()
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove(connection: &Connection, key: &Key) -> Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM account WHERE domain = ?1 AND localpart = ?2")?;
+    found(delete.execute([&key.domain, &key.localpart])?)
+}
+
+pub(super) fn set_disabled(connection: &Connection, key: &Key, disabled: bool) -> Result<()> {
+    let mut update =
+        connection.prepare_cached("UPDATE account SET disabled = ?3 WHERE domain = ?1 AND localpart = ?2")?;
+    found(update.execute(params![key.domain, key.localpart, disabled])?)
+}
+
+fn found(changed: usize) -> Result<()> {
+    if changed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}
+
+/// A page of accounts behind `after`, found by the index: the cost is that of the page, wherever it lies.
+pub(super) fn list(
+    connection: &Connection,
+    domain: Option<&str>,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<Account>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // Before every account there is the empty text, which is no domain and no local part.
+    let (after_domain, after_localpart) =
+        after.map_or(("", ""), |key| (key.domain.as_str(), key.localpart.as_str()));
+    let mut select = connection.prepare_cached(if domain.is_some() { LIST_DOMAIN } else { LIST_ALL })?;
+    let mut rows = match domain {
+        None => select.query(params![limit, after_domain, after_localpart])?,
+        Some(domain) if domain < after_domain => return Ok(Vec::new()),
+        Some(domain) if domain > after_domain => select.query(params![limit, domain, ""])?,
+        Some(domain) => select.query(params![limit, domain, after_localpart])?,
+    };
+    let mut accounts = Vec::new();
+    while let Some(row) = rows.next()? {
+        accounts.push(account(row)?);
+    }
+    Ok(accounts)
+}
+
+pub(super) const LIST_ALL: &str = "
+    SELECT domain, localpart, disabled, created_unix_s, credentials_set_unix_s FROM account
+    WHERE (domain, localpart) > (?2, ?3) ORDER BY domain, localpart LIMIT ?1";
+
+pub(super) const LIST_DOMAIN: &str = "
+    SELECT domain, localpart, disabled, created_unix_s, credentials_set_unix_s FROM account
+    WHERE domain = ?2 AND localpart > ?3 ORDER BY domain, localpart LIMIT ?1";
+
+fn account(row: &Row<'_>) -> Result<Account> {
+    let domain: String = row.get(0)?;
+    let localpart: String = row.get(1)?;
+    let jid = BareJid::new(&format!("{localpart}@{domain}"))
+        .map_err(|_| StoreError::damaged("an account has an address that is none"))?;
+    Ok(Account {
+        jid,
+        disabled: row.get(2)?,
+        created_unix_s: row.get(3)?,
+        credentials_set_unix_s: row.get(4)?,
+    })
+}
+
+pub(super) fn import(
+    connection: &Connection,
+    batch: &[(Key, Credentials)],
+    replace: bool,
+    now_unix_s: i64,
+) -> Result<ImportCounts> {
+    let mut counts = ImportCounts::default();
+    for (key, credentials) in batch {
+        match create(connection, key, credentials, now_unix_s) {
+            Ok(()) => counts.created += 1,
+            Err(StoreError::Conflict) if replace => {
+                set_credentials(connection, key, credentials, now_unix_s)?;
+                counts.replaced += 1;
+            }
+            Err(StoreError::Conflict) => counts.skipped += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(counts)
+}
+
+const SERVER_SECRET: &str = "server_secret";
+
+/// Keeps `fresh` as the server's secret unless there is one.
+pub(super) fn make_server_secret(connection: &Connection, fresh: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR IGNORE INTO server_value (name, value) VALUES (?1, ?2)",
+            params![SERVER_SECRET, fresh],
+        )
+        .map(|_| ())
+}
+
+pub(super) fn server_secret(connection: &Connection) -> Result<Zeroizing<Vec<u8>>> {
+    let mut select = connection.prepare_cached("SELECT value FROM server_value WHERE name = ?1")?;
+    let secret: Option<Vec<u8>> = select.query_row([SERVER_SECRET], |row| row.get(0)).optional()?;
+    secret.map(Zeroizing::new).ok_or_else(|| StoreError::damaged("the server's secret is gone"))
+}

@@ -1,0 +1,58 @@
+//! The threads that answer questions, each on a connection of its own that cannot write.
+//!
+//! A question sees every change that was answered before it was asked: the writer answers after its commit, and each
+//! question reads the newest committed state.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::connection::Held;
+use super::queue::{Job, Queue, Ran};
+use crate::error::StoreError;
+use crate::metrics::StoreMetrics;
+
+pub(super) struct Reader {
+    pub(super) queue: Arc<Queue>,
+    pub(super) metrics: Arc<StoreMetrics>,
+    pub(super) held: Held,
+}
+
+impl Reader {
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(&mut self) {
+        // One at a time, so that the other readers find the rest.
+        while let Some(taken) = self.queue.take(1, &self.metrics.reads) {
+            for job in taken {
+                let begun = Instant::now();
+                self.answer(job, begun);
+                self.metrics.reads.busy(begun.elapsed());
+            }
+        }
+    }
+
+    fn answer(&mut self, mut job: Box<dyn Job>, now: Instant) {
+        if now >= job.deadline() {
+            self.metrics.reads.expired();
+            return job.settle(Err(StoreError::Deadline));
+        }
+        if job.is_abandoned() {
+            return;
+        }
+        let connection = match self.held.get(&self.metrics) {
+            Ok(connection) => connection,
+            Err(error) => {
+                self.metrics.reads.ran(true);
+                return job.settle(Err(error));
+            }
+        };
+        let ran = job.run(connection);
+        if matches!(ran, Ran::Panicked) {
+            self.metrics.panicked();
+        }
+        if ran.is_failure() {
+            self.held.discard();
+        }
+        self.metrics.reads.ran(ran.is_failure());
+        job.settle(Ok(()));
+    }
+}
