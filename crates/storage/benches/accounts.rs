@@ -55,7 +55,7 @@ fn run<T: Send + 'static>(
 ) -> Duration {
     timed(|| {
         runtime.block_on(async {
-            let mut open = FuturesUnordered::new();
+            let mut open: FuturesUnordered<Answer<T>> = FuturesUnordered::new();
             for n in 0..count {
                 if open.len() == in_flight {
                     open.next().await.unwrap().unwrap();
