@@ -1,1 +1,3 @@
+//! The binary `rjabberd`.
+
 fn main() {}

@@ -1,0 +1,142 @@
+//! From values to a [`Config`]: defaults, meanings, and what must fit together.
+
+use std::path::Path;
+
+use super::hosts;
+use super::listeners;
+use super::settings::{Auth, Config, Conflict, Limits, Log, LogFormat, StoreKind};
+use super::suggestion;
+use super::values::Values;
+
+/// Loopback, private, link-local and carrier-grade NAT: whole offices behind one address, or a proxy of ours.
+const SHARED_NETWORKS: [&str; 9] = [
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+/// The config, or every fault, one line each.
+pub(super) fn build(mut values: Values, file: Option<&Path>) -> Result<Config, Vec<String>> {
+    let hosts = hosts::build(&mut values);
+    let shapers = listeners::shapers(&mut values);
+    let listeners = listeners::build(&mut values, &shapers);
+    let config = Config {
+        file: file.map(Path::to_owned),
+        hosts,
+        data: data(&mut values),
+        store: store(&mut values),
+        listeners,
+        shapers,
+        auth: auth(&values),
+        limits: limits(&mut values),
+        conflict: match values.text(&["sessions", "conflict"]) {
+            Some(found) if found.value == "refuse" => Conflict::Refuse,
+            _ => Conflict::TakeOver,
+        },
+        arbiters: values.number(&["arbiters", "count"]).and_then(|found| usize::try_from(found.value).ok()),
+        shutdown: values.seconds_or(&["shutdown_s"], 8),
+        log: log(&mut values),
+        warnings: std::mem::take(&mut values.warnings),
+    };
+    if values.faults.is_empty() { Ok(config) } else { Err(values.faults) }
+}
+
+fn data(values: &mut Values) -> std::path::PathBuf {
+    let Some(found) = values.text(&["data"]) else { return values.default_path("data") };
+    if found.value.is_empty() {
+        values.fault_in(&found, "is empty: name a folder");
+    }
+    values.relative(&found.value, &found.origin)
+}
+
+fn store(values: &mut Values) -> StoreKind {
+    if let Some(found) = values.text(&["store"])
+        && found.value != "sqlite"
+    {
+        // The value is a secret and is not repeated.
+        let is_postgres = found.value.starts_with("postgres:") || found.value.starts_with("postgresql:");
+        let text = if is_postgres { "PostgreSQL is not supported yet" } else { "unknown store" };
+        values.fault_in(&found, &format!("{text}: write \"sqlite\""));
+    }
+    StoreKind::Sqlite
+}
+
+fn auth(values: &Values) -> Auth {
+    let number = |key: &str, default: u32| {
+        values.number(&["auth", key]).and_then(|found| u32::try_from(found.value).ok()).unwrap_or(default)
+    };
+    Auth {
+        iterations: number("iterations", 10_000),
+        plain_without_tls: values.boolean_or(&["auth", "plain_without_tls"], false),
+        // RFC 6120, 6.4.5: at least two and at most five retries.
+        failures_max: number("failures_max", 5),
+    }
+}
+
+fn limits(values: &mut Values) -> Limits {
+    let shared_networks = match values.texts(&["limits", "shared_networks"]) {
+        None => SHARED_NETWORKS.iter().filter_map(|text| text.parse().ok()).collect(),
+        Some(found) => {
+            let mut networks = Vec::new();
+            for text in &found.value {
+                match text.parse() {
+                    Ok(network) => networks.push(network),
+                    Err(error) => values.fault_in(&found, &format!("{text:?} {error}")),
+                }
+            }
+            networks
+        }
+    };
+    Limits {
+        connections_max: values.size_or(&["limits", "connections_max"], 100_000),
+        connections_per_address_max: values.size_or(&["limits", "connections_per_address_max"], 1000),
+        shared_networks,
+        stanza_bytes_max: values.size_or(&["limits", "stanza_bytes_max"], 256 << 10),
+        header: values.seconds_or(&["limits", "header_s"], 30),
+        negotiation: values.seconds_or(&["limits", "negotiation_s"], 120),
+        idle: values.seconds_or(&["limits", "idle_s"], 300),
+        ping: values.seconds_or(&["limits", "ping_s"], 60),
+        sessions_per_account_max: values.size_or(&["limits", "sessions_per_account_max"], 50),
+        queue_bytes_max: values.size_or(&["limits", "queue_bytes_max"], 1 << 20),
+        write_stall: values.seconds_or(&["limits", "write_stall_s"], 30),
+    }
+}
+
+fn log(values: &mut Values) -> Log {
+    let level = values.text(&["log", "level"]);
+    if let Some(found) = &level
+        && !is_filter(&found.value)
+    {
+        let question = suggestion::question(&found.value, ["error", "warn", "info", "debug", "trace", "off"]);
+        let text = format!("{:?} is no filter, as \"info\" or \"info,c2s=debug\" are{question}", found.value);
+        values.fault_in(found, &text);
+    }
+    Log {
+        level: level.map_or_else(|| "info".to_owned(), |found| found.value),
+        file: values.text(&["log", "file"]).map(|found| values.relative(&found.value, &found.origin)),
+        format: match values.text(&["log", "format"]) {
+            Some(found) if found.value == "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        bodies: values.boolean_or(&["log", "bodies"], false),
+    }
+}
+
+/// A filter that env_logger takes, and in which no bare word is a misspelt level: env_logger would read `inof` as
+/// the name of a module and log nothing else.
+fn is_filter(text: &str) -> bool {
+    !text.is_empty()
+        && env_filter::Builder::new().try_parse(text).is_ok()
+        && text
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .all(|directive| directive.contains('=') || directive.trim().parse::<log::LevelFilter>().is_ok())
+}

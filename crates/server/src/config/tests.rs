@@ -1,0 +1,313 @@
+//! Whole configs: what they come to, and the exact lines about what is wrong with them.
+
+use super::*;
+
+/// Loads a config from text and environment; faults name the file `rjabberd.toml` whatever folder it is in.
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rjabberd.toml");
+    std::fs::write(&file, text).unwrap();
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let place = format!("{}/", folder.path().display());
+    load(Sources { file: Some(file), data: None, variables })
+        .map_err(|error| error.lines.iter().map(|line| line.replace(&place, "")).collect())
+}
+
+#[track_caller]
+fn refused(text: &str, lines: &[&str]) {
+    assert_eq!(load_text(text, &[]).map(|_| ()), Err(lines.iter().map(|line| (*line).to_owned()).collect()));
+}
+
+#[test]
+fn the_default_is_a_server_for_localhost() {
+    let config = load_text("", &[]).unwrap();
+    assert_eq!(config.hosts.iter().map(|host| host.domain.as_str()).collect::<Vec<_>>(), ["localhost"]);
+    assert_eq!(
+        config.hosts[0].mechanisms.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>(),
+        ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+    );
+    let listeners: Vec<(String, String, ListenerTls)> =
+        config.listeners.iter().map(|l| (l.name.clone(), l.address.to_string(), l.tls)).collect();
+    assert_eq!(
+        listeners,
+        [
+            ("c2s".to_owned(), "[::]:5222".to_owned(), ListenerTls::StartTls { required: true }),
+            ("c2s_tls".to_owned(), "[::]:5223".to_owned(), ListenerTls::Direct),
+        ]
+    );
+    assert!(config.listeners.iter().all(|listener| listener.address_is_default));
+    assert_eq!(config.limits.stanza_bytes_max, 262_144);
+    assert!(!config.hosts[0].registration);
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn without_a_file_data_is_in_the_working_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("x.toml");
+    let error = load(Sources { file: Some(missing.clone()), ..Sources::default() }).unwrap_err();
+    assert_eq!(
+        error.lines,
+        [format!("{}: cannot read the config: No such file or directory (os error 2)", missing.display())]
+    );
+}
+
+#[test]
+fn relative_paths_are_beside_the_file_that_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.toml");
+    std::fs::write(&file, "data = \"there\"\n[log]\nfile = \"log\"\n").unwrap();
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    let config = load(sources.clone()).unwrap();
+    assert_eq!(config.data, folder.path().join("there"));
+    assert_eq!(config.log.file, Some(folder.path().join("log")));
+    let variables = vec![("RJABBERD_DATA".into(), "here".into())];
+    assert_eq!(
+        load(Sources { variables: variables.clone(), ..sources.clone() }).unwrap().data,
+        Path::new("here")
+    );
+    let data = Some(PathBuf::from("nearer"));
+    assert_eq!(load(Sources { variables, data, ..sources }).unwrap().data, Path::new("nearer"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_what_was_meant() {
+    refused(
+        "hosts = [\"a.example\"]\n[listen.c2s]\nrequire_tsl = false\n",
+        &["rjabberd.toml:3: unknown key listen.c2s.require_tsl: did you mean \"listen.c2s.require_tls\"?"],
+    );
+    refused("[lissten.c2s]\n", &["rjabberd.toml:1: unknown key lissten.c2s"]);
+    refused("colour = 1\n", &["rjabberd.toml:1: unknown key colour"]);
+    refused(
+        "stanza_bytes_max = 20000\n",
+        &["rjabberd.toml:1: unknown key stanza_bytes_max: did you mean \"limits.stanza_bytes_max\"?"],
+    );
+    refused(
+        "[listen.admin]\ntls = \"none\"\n",
+        &["rjabberd.toml:2: unknown key listen.admin.tls: did you mean \"listen.NAME.tls\"?"],
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_shape_is_refused_with_the_right_one() {
+    let check = |text: &str, line: &str| refused(text, &[&format!("rjabberd.toml:1: {line}")]);
+    check("hosts = \"a\"", "hosts: expected a list of texts, as in [\"a\", \"b\"], found the text \"a\"");
+    check("hosts = [1]", "hosts: expected a list of texts in quotes, found the number 1 in it");
+    check("hosts = []", "hosts: the list is empty: name at least one domain");
+    check("hosts = [\"a\", \"A\"]", "hosts: \"A\" is there twice");
+    check("hosts = [\"a b\"]", "hosts: \"a b\" is no domain: write it as in \"example.net\"");
+    check("data = 1", "data: expected a text in quotes, found the number 1");
+    check("data = \"\"", "data: is empty: name a folder");
+    check(
+        "listen.c2s.require_tls = \"no\"",
+        "listen.c2s.require_tls: expected true or false, found the text \"no\"",
+    );
+    check(
+        "listen.c2s.tls = \"startls\"",
+        "listen.c2s.tls: \"startls\" is not one of starttls, direct, none: did you mean \"starttls\"?",
+    );
+    check("limits.idle_s = 0", "limits.idle_s: 0 is out of range: from 1 to 86400");
+    check(
+        "limits.idle_s = 1.5",
+        "limits.idle_s: expected a whole number from 1 to 86400, found a number with a point",
+    );
+    check("limits = 3", "limits: expected a table, found the number 3");
+    check("[[listen]]", "listen: expected a table, found a list");
+    check(
+        "limits.shared_networks = [\"10\"]",
+        "limits.shared_networks: \"10\" is no network: write it as in 10.0.0.0/8 or fc00::/7",
+    );
+    check(
+        "log.level = \"inof\"",
+        "log.level: \"inof\" is no filter, as \"info\" or \"info,c2s=debug\" are: did you mean \"info\"?",
+    );
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let check = |text: &str, line: &str| refused(text, &[&format!("rjabberd.toml:{line}")]);
+    check("[listen.extra]\n", "1: listen.extra: needs address");
+    check(
+        "[listen.extra]\naddress = \"5222\"\n",
+        "2: listen.extra.address: \"5222\" is no address with a port: write it as in \"[::]:5222\" or \"127.0.0.1:5222\"",
+    );
+    check(
+        "[listen.extra]\naddress = \"[::]:5222\"\n",
+        "2: listen.extra.address: [::]:5222 is the address of listen.c2s too",
+    );
+    check(
+        "[listen.c2s]\nshaper = \"norml\"\n",
+        "2: listen.c2s.shaper: there is no [shapers.norml]: did you mean \"normal\"?",
+    );
+    check(
+        "[listen.c2s]\ntls = \"none\"\n",
+        "2: listen.c2s.tls: without TLS, messages can be read on the way: write require_tls = false beside it if that is meant",
+    );
+    check(
+        "[listen.c2s_tls]\nrequire_tls = false\n",
+        "2: listen.c2s_tls.require_tls: a listener with tls = \"direct\" always has TLS: delete this line",
+    );
+    check("[shapers.slow]\nburst_bytes = 5\n", "2: shapers.slow: needs bytes_per_s");
+    check(
+        "[shapers.slow]\nalgorithm = \"maxrate\"\nbytes_per_s = 5\nburst_bytes = 5\n",
+        "4: shapers.slow.burst_bytes: the maxrate algorithm has no burst: delete this line",
+    );
+    check(
+        "[tls]\ncertificate = \"x\"\n",
+        "2: tls.certificate: needs tls.key beside it: the file of its private key",
+    );
+    check(
+        "[host.\"b.example\"]\nregistration.enabled = true\n",
+        "2: host.\"b.example\": is not one of hosts",
+    );
+    check(
+        "[auth]\nmechanisms = [\"PLAIN\"]\n",
+        "2: auth.mechanisms: name at least one SCRAM mechanism: only SCRAM keys are stored, never a password",
+    );
+    check(
+        "[auth]\nmechanisms = [\"SCRAM-SHA256\"]\n",
+        "2: auth.mechanisms: \"SCRAM-SHA256\" is not one of SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: \
+         did you mean \"SCRAM-SHA-256\"?",
+    );
+    check(
+        "store = \"postgres://u:hush@h/d\"\n",
+        "1: store: PostgreSQL is not supported yet: write \"sqlite\"",
+    );
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    refused(
+        "hosts = 1\ncolour = 2\n[limits]\nidle_s = -1\n",
+        &[
+            "rjabberd.toml:2: unknown key colour",
+            "rjabberd.toml:1: hosts: expected a list of texts, as in [\"a\", \"b\"], found the number 1",
+            "rjabberd.toml:4: limits.idle_s: -1 is out of range: from 1 to 86400",
+        ],
+    );
+}
+
+#[test]
+fn the_environment_replaces_the_file() {
+    let config = load_text(
+        "hosts = [\"a.example\"]\n[limits]\nidle_s = 100\n",
+        &[
+            ("RJABBERD_HOSTS", "b.example, C.Example."),
+            ("RJABBERD_LISTEN__C2S__REQUIRE_TLS", "false"),
+            ("RJABBERD_LISTEN__EXTRA__ADDRESS", "127.0.0.1:0"),
+            ("RJABBERD_REGISTRATION__ENABLED", "true"),
+        ],
+    )
+    .unwrap();
+    let domains: Vec<&str> = config.hosts.iter().map(|host| host.domain.as_str()).collect();
+    assert_eq!(domains, ["b.example", "c.example"]);
+    assert!(config.hosts.iter().all(|host| host.registration));
+    assert_eq!(config.limits.idle.as_secs(), 100);
+    assert_eq!(config.listeners[0].tls, ListenerTls::StartTls { required: false });
+    assert_eq!(config.listeners[2].name, "extra");
+}
+
+#[test]
+fn a_fault_of_the_environment_names_the_variable() {
+    let lines = load_text("", &[("RJABBERD_LIMITS__IDLE_S", "soon"), ("RJABBERD_LISTEN__C2S__TLS", "yes")]);
+    assert_eq!(
+        lines.unwrap_err(),
+        [
+            "RJABBERD_LIMITS__IDLE_S: expected a whole number from 1 to 86400, found \"soon\"",
+            "RJABBERD_LISTEN__C2S__TLS: \"yes\" is not one of starttls, direct, none",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file_and_is_never_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("store");
+    std::fs::write(&secret, "sqlite\n").unwrap();
+    let name = secret.to_str().unwrap();
+    assert_eq!(load_text("", &[("RJABBERD_STORE_FILE", name)]).unwrap().store, StoreKind::Sqlite);
+    std::fs::write(&secret, "mysql://u:hush@h/d").unwrap();
+    assert_eq!(
+        load_text("", &[("RJABBERD_STORE_FILE", name)]).unwrap_err(),
+        ["RJABBERD_STORE_FILE: unknown store: write \"sqlite\""]
+    );
+    assert_eq!(
+        load_text("store = \"sqlite\"\nstore_file = \"x\"\n", &[]).unwrap_err(),
+        ["rjabberd.toml:2: store_file: store is given too: keep one of the two"]
+    );
+    assert_eq!(load_text("store = 5\n", &[]).unwrap_err(), ["rjabberd.toml:1: store: expected a text"]);
+}
+
+#[test]
+fn a_host_overrides_what_holds_for_all() {
+    let config = load_text(
+        "hosts = [\"a.example\", \"b.example\"]\n\
+         [tls]\ncertificate = \"/all.pem\"\nkey = \"/all.key\"\n\
+         [host.\"B.example.\"]\nregistration.enabled = true\nauth.mechanisms = [\"SCRAM-SHA-1\"]\n\
+         [host.\"B.example.\".tls]\ncertificate = \"/b.pem\"\nkey = \"/b.key\"\n",
+        &[],
+    )
+    .unwrap();
+    let [a, b] = &config.hosts[..] else { panic!("two hosts") };
+    assert!(!a.registration && b.registration);
+    assert_eq!(b.mechanisms.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>(), ["SCRAM-SHA-1"]);
+    assert_eq!(a.mechanisms.len(), 4);
+    assert_eq!(a.certificate.as_ref().map(|files| files.certificate.as_path()), Some(Path::new("/all.pem")));
+    assert_eq!(b.certificate.as_ref().map(|files| files.key.as_path()), Some(Path::new("/b.key")));
+}
+
+#[test]
+fn a_default_listener_can_be_turned_off_and_a_shaper_left_out() {
+    let config = load_text(
+        "[listen.c2s_tls]\nenabled = false\n[listen.c2s]\nshaper = \"none\"\n\
+         [shapers.old]\nalgorithm = \"maxrate\"\nbytes_per_s = 1000\n[shapers.new]\nbytes_per_s = 1000\n",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].shaper, None);
+    assert_eq!(config.shapers["old"], Shaper::MaxRate { bytes_per_s: 1000 });
+    assert_eq!(config.shapers["new"], Shaper::Bucket { bytes_per_s: 1000, burst_bytes: 5000 });
+}
+
+#[test]
+fn the_admin_listener_is_reserved_and_said_to_be() {
+    let config = load_text("[listen.admin]\naddress = \"127.0.0.1:5280\"\n", &[]).unwrap();
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.warnings.len(), 1);
+    assert!(
+        config.warnings[0]
+            .ends_with("rjabberd.toml:2: listen.admin: nothing listens there yet: it is reserved")
+    );
+}
+
+#[test]
+fn the_config_of_the_design_is_valid() {
+    let text = r#"
+hosts = ["localhost"]
+data  = "data"
+store = "sqlite"
+
+[listen.c2s]
+address = "[::]:5222"
+tls = "starttls"
+require_tls = true
+shaper = "normal"
+
+[listen.c2s_tls]
+address = "[::]:5223"
+tls = "direct"
+
+[shapers.normal]
+bytes_per_s = 100000
+burst_bytes = 500000
+
+[registration]
+enabled = false
+"#;
+    let written = load_text(text, &[]).unwrap();
+    let default = load_text("", &[]).unwrap();
+    assert_eq!(written.shapers, default.shapers);
+    assert_eq!(written.hosts, default.hosts);
+    assert_eq!(written.limits, default.limits);
+}
