@@ -1,0 +1,209 @@
+//! Hands a request to the feature that answers its namespace, and makes the answering stanza.
+//!
+//! It takes what is addressed to a host of ours, to an account (the server answers on its behalf, RFC 6121, 8.5.2.1.3)
+//! or to nobody (the sender's own account, RFC 6120, 10.3.3); a full address is the router's. To add a feature: write
+//! its file, and one line in [`Services::new`].
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rjabberd_xml::Element;
+use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
+
+use crate::disco::{DiscoInfo, DiscoItems};
+use crate::ping::Ping;
+use crate::registration::{Accounts, Registration};
+use crate::time::Time;
+use crate::version::Version;
+
+/// Tells the time of day.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// A stream of this virtual host that has not authenticated: it may only register.
+    Stream {
+        /// The virtual host, normalised.
+        host: &'a str,
+    },
+    /// A session.
+    Session(&'a FullJid),
+}
+
+/// What a request comes to.
+pub enum Answer {
+    /// This result or error.
+    Now(Stanza),
+    /// A result or error that takes a question to the store, which is on its way already (see [`Accounts`]).
+    Later(BoxFuture<'static, Stanza>),
+    /// Nothing: what came was no request, and must not be answered (RFC 6120, 8.2.3).
+    Nothing,
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The server.
+    Server,
+    /// The sender's own account.
+    OwnAccount,
+    /// Another account; whether there is one is not said to everybody.
+    OtherAccount,
+}
+
+/// A request that is to be answered.
+pub(crate) struct Question<'a> {
+    /// Whether it is a set.
+    pub(crate) set: bool,
+    pub(crate) payload: &'a Element,
+    pub(crate) target: Target,
+    pub(crate) sender: Sender<'a>,
+    /// The virtual host that is asked.
+    pub(crate) host: &'a str,
+}
+
+impl Question<'_> {
+    /// Whether it is a get with this element.
+    pub(crate) fn gets(&self, name: &str) -> bool {
+        !self.set && self.payload.name() == name
+    }
+}
+
+/// The payload of a result, if it has one, or an error.
+pub(crate) type Verdict = Result<Option<Element>, StanzaError>;
+
+/// What a feature says.
+pub(crate) enum Reply {
+    Now(Verdict),
+    Later(BoxFuture<'static, Verdict>),
+}
+
+impl Reply {
+    pub(crate) fn result(payload: Element) -> Reply {
+        Reply::Now(Ok(Some(payload)))
+    }
+
+    pub(crate) fn error(condition: Condition) -> Reply {
+        Reply::Now(Err(StanzaError::new(condition)))
+    }
+}
+
+/// Something that the server answers itself.
+pub(crate) trait Feature: Send + Sync {
+    /// The namespace of its payloads, which is also its name in service discovery.
+    fn namespace(&self) -> &'static str;
+
+    /// For whom it answers, and is announced.
+    fn serves(&self, target: Target) -> bool;
+
+    /// Answers. A payload of its namespace that it does not know is `feature-not-implemented` (RFC 6120, 8.3.3.3).
+    fn answer(&self, question: &Question<'_>) -> Reply;
+}
+
+/// All that the server answers itself.
+pub struct Services {
+    features: Vec<Box<dyn Feature>>,
+    caps: Element,
+}
+
+impl Services {
+    /// Wires the features. Without `accounts` there is no in-band registration.
+    pub fn new(clock: Clock, accounts: Option<Arc<dyn Accounts>>) -> Services {
+        let mut features: Vec<Box<dyn Feature>> =
+            vec![Box::new(DiscoItems), Box::new(Ping), Box::new(Time::new(clock)), Box::new(Version)];
+        features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
+        // Last, because it names all the others.
+        let info = DiscoInfo::new(&features);
+        let caps = info.caps().clone();
+        features.push(Box::new(info));
+        Services { features, caps }
+    }
+
+    /// The element that announces the server's capabilities in the stream features (XEP-0115, 6.3).
+    pub fn caps(&self) -> &Element {
+        &self.caps
+    }
+
+    /// Answers a request. Its `to` is a host of ours, a bare address there, or absent.
+    pub fn answer(&self, request: &Stanza, sender: Sender<'_>) -> Answer {
+        if !request.is_request() {
+            return Answer::Nothing;
+        }
+        let envelope = Envelope::of(request, sender);
+        match self.reply(request, sender) {
+            Reply::Now(verdict) => Answer::Now(envelope.seal(verdict)),
+            Reply::Later(verdict) => {
+                Answer::Later(verdict.map(move |verdict| envelope.seal(verdict)).boxed())
+            }
+        }
+    }
+
+    fn reply(&self, request: &Stanza, sender: Sender<'_>) -> Reply {
+        let Some(payload) = request.payload() else {
+            return Reply::error(Condition::BadRequest);
+        };
+        let Some((target, host)) = target(request.to.as_ref(), sender) else {
+            return Reply::error(Condition::ServiceUnavailable);
+        };
+        if matches!(sender, Sender::Stream { .. }) && payload.namespace() != ns::REGISTER {
+            return Reply::error(Condition::NotAuthorized);
+        }
+        let mut features = self.features.iter();
+        match features.find(|feature| feature.namespace() == payload.namespace() && feature.serves(target)) {
+            // RFC 6120, 8.4: a namespace that is not understood.
+            None => Reply::error(Condition::ServiceUnavailable),
+            Some(feature) => {
+                let set = request.kind == StanzaKind::Iq(IqType::Set);
+                feature.answer(&Question { set, payload: &payload, target, sender, host })
+            }
+        }
+    }
+}
+
+/// Whom a request is for, and at which host. `None` for an address that nobody here answers for.
+fn target<'a>(to: Option<&'a Jid>, sender: Sender<'a>) -> Option<(Target, &'a str)> {
+    match (to, sender) {
+        (None, Sender::Stream { host }) => Some((Target::Server, host)),
+        (None, Sender::Session(session)) => Some((Target::OwnAccount, session.domain().as_str())),
+        (Some(to), _) if to.is_full() => None,
+        (Some(to), Sender::Stream { host }) => (to.as_str() == host).then_some((Target::Server, host)),
+        (Some(to), Sender::Session(session)) => {
+            let target = match to.node() {
+                None => Target::Server,
+                Some(_) if *to == session.to_bare() => Target::OwnAccount,
+                Some(_) => Target::OtherAccount,
+            };
+            Some((target, to.domain().as_str()))
+        }
+    }
+}
+
+/// What an answer needs of its request; not the payload, which may hold a password.
+struct Envelope(Stanza);
+
+impl Envelope {
+    fn of(request: &Stanza, sender: Sender<'_>) -> Envelope {
+        let mut kept = Stanza::new(request.kind, &[]);
+        kept.id.clone_from(&request.id);
+        kept.to.clone_from(&request.to);
+        kept.from = match sender {
+            Sender::Stream { .. } => None,
+            Sender::Session(session) => Some(session.clone().into()),
+        };
+        Envelope(kept)
+    }
+
+    fn seal(&self, verdict: Verdict) -> Stanza {
+        let Envelope(request) = self;
+        match verdict {
+            Ok(payload) => request.result(payload),
+            Err(error) => request.error(&error).unwrap_or_else(|| request.result(None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
