@@ -143,7 +143,7 @@ impl Queue {
         })
     }
 
-    fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) -> Result<(), StoreError> {
+    pub(super) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
             return Err(StoreError::Unavailable("it is closed"));
