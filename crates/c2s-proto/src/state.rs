@@ -1,7 +1,7 @@
 //! The states of a client's stream and the one function that advances them.
 //!
 //! [`State::on`] decides what holds everywhere and dispatches the rest; nothing else looks at which state it is.
-//! Which state takes which input is the table in `tests/table.rs`.
+//! Which state takes which input is the table in `tests/machine/table.rs`.
 
 use std::{fmt, sync::Arc};
 

@@ -1,0 +1,14 @@
+//! The machine from outside: scripts of inputs, and what becomes of them.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod authentication;
+mod binding;
+mod endings;
+mod errors;
+mod invariants;
+mod negotiation;
+mod play;
+mod registration;
+mod session;
+mod table;

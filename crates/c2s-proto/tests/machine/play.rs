@@ -1,0 +1,268 @@
+//! How a test reads: a machine is led to a place, then each input stands beside the deeds that it must bring.
+//!
+//! Deeds are written as lines (see [`line`]), with single quotes, our stream header shortened to
+//! `[header from=… id=…]`, and `urn:ietf:params:xml:ns:xmpp-` to `…`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use rjabberd_c2s_proto::{
+    Action, Answer, Ask, Deadline, Fresh, HostSettings, Input, Order, Settings, State, TlsPolicy,
+};
+use rjabberd_xml::{Context, Limits, read_element, read_header};
+use rjabberd_xmpp::{
+    FullJid, Stanza,
+    sasl::{Credentials, FakeSalts, Mechanism, ScramHash, ScramKeys},
+};
+
+pub(crate) const STREAM: &str = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
+
+/// `\0romeo\0secret`.
+pub(crate) const PLAIN_ROMEO: &str =
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHNlY3JldA==</auth>";
+pub(crate) const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+pub(crate) const BIND_HOME: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+     <resource>home</resource></bind></iq>";
+pub(crate) const REGISTER: &str = "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>";
+
+/// One virtual host `a.example`, TLS from the first byte.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        hosts: HashMap::from([("a.example".to_owned(), host())]),
+        default_host: "a.example".to_owned(),
+        tls: TlsPolicy::Direct,
+        limits: Limits::AUTHENTICATED,
+        sasl_failures_max: 3,
+        directed_presence_max: 2,
+    }
+}
+
+pub(crate) fn host() -> HostSettings {
+    HostSettings {
+        mechanisms: vec![Mechanism::Scram(ScramHash::Sha1), Mechanism::Plain],
+        plain_without_tls: false,
+        registration: false,
+        features: Vec::new(),
+        fakes: FakeSalts::new(b"secret of the server", 4096, vec![ScramHash::Sha1]),
+    }
+}
+
+pub(crate) fn with_tls(tls: TlsPolicy) -> Settings {
+    Settings { tls, ..settings() }
+}
+
+pub(crate) fn with_host(change: impl FnOnce(&mut HostSettings)) -> Settings {
+    let mut settings = settings();
+    change(settings.hosts.get_mut("a.example").unwrap());
+    settings
+}
+
+/// A second virtual host, `b.example`.
+pub(crate) fn with_two_hosts(mut settings: Settings) -> Settings {
+    settings.hosts.insert("b.example".to_owned(), host());
+    settings
+}
+
+pub(crate) const REQUIRED: TlsPolicy = TlsPolicy::StartTls { required: true };
+pub(crate) const OFFERED: TlsPolicy = TlsPolicy::StartTls { required: false };
+
+/// Keys of an account; what they are derived from is no matter, as the tests answer for the check.
+pub(crate) fn keys() -> Credentials {
+    Credentials {
+        keys: vec![ScramKeys {
+            hash: ScramHash::Sha1,
+            iterations: 4096,
+            salt: b"salt".to_vec(),
+            stored_key: vec![1; 20].into(),
+            server_key: vec![2; 20].into(),
+        }],
+    }
+}
+
+pub(crate) fn fresh(id: &str) -> Fresh {
+    Fresh { stream_id: id.to_owned() }
+}
+
+pub(crate) fn full(text: &str) -> FullJid {
+    FullJid::new(text).unwrap()
+}
+
+/// A header as it stands on the wire.
+pub(crate) fn header_of(text: &str) -> Input {
+    Input::HeaderRead(read_header(text.as_bytes()).unwrap(), fresh("s"))
+}
+
+/// A usual header with these attributes.
+pub(crate) fn header(attributes: &str) -> Input {
+    header_of(&format!("<stream:stream {STREAM} version='1.0' {attributes}>"))
+}
+
+/// A top-level element.
+pub(crate) fn element(text: &str) -> Input {
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    Input::ElementRead(read_element(&Context::canonical(), bytes).unwrap())
+}
+
+pub(crate) fn stanza(text: &str) -> Stanza {
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    let fragment = read_element(&Context::canonical(), bytes).unwrap();
+    Stanza::from_fragment(fragment, None).unwrap().unwrap()
+}
+
+pub(crate) fn credentials() -> Answer {
+    Answer::Credentials { credentials: Some(keys()), nonce: "3rfcNHYJY1ZVvWVs7j".to_owned() }
+}
+
+/// A machine under test, with the number of its last question.
+pub(crate) struct Play {
+    pub(crate) state: State,
+    pub(crate) ask: Ask,
+    /// What the last input brought.
+    pub(crate) deeds: Vec<Action>,
+}
+
+impl Play {
+    pub(crate) fn new(settings: Settings) -> Play {
+        let mut deeds = Vec::new();
+        let state = State::accepted(Arc::new(settings), fresh("spare"), &mut deeds);
+        Play { state, ask: Ask(0), deeds }
+    }
+
+    pub(crate) fn input(mut self, input: Input) -> Play {
+        self.deeds.clear();
+        let said = self.deeds.len();
+        self.state = self.state.on(input, &mut self.deeds);
+        for action in &self.deeds[said..] {
+            match action {
+                Action::LoadCredentials(ask, _)
+                | Action::CheckPassword(ask, _)
+                | Action::AskRegistration(ask, ..)
+                | Action::Claim(ask, ..) => self.ask = *ask,
+                _ => (),
+            }
+        }
+        self
+    }
+
+    pub(crate) fn answer(self, answer: Answer) -> Play {
+        let ask = self.ask;
+        self.input(Input::Answered(ask, answer))
+    }
+
+    /// The route of this play's answer comes later.
+    pub(crate) fn defer(mut self, ask: Ask) -> Play {
+        self.ask = ask;
+        self.input(Input::RouteDeferred(ask))
+    }
+
+    /// Says what the last input must have brought, and where the machine must be.
+    #[track_caller]
+    pub(crate) fn brings(self, expected: &[&str]) -> Play {
+        let lines: Vec<String> = self.deeds.iter().map(line).collect();
+        assert_eq!(lines, expected, "\n{}\n", lines.join("\n"));
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn is(self, name: &str) -> Play {
+        assert_eq!(self.state.name(), name, "{:?}", self.deeds.iter().map(line).collect::<Vec<_>>());
+        self
+    }
+
+    /// All that was written by the last input.
+    pub(crate) fn written(&self) -> String {
+        let written = self.deeds.iter().filter_map(|action| match action {
+            Action::Write(bytes) => Some(short(bytes)),
+            _ => None,
+        });
+        written.collect()
+    }
+}
+
+/// Plays inputs on a machine, each with the deeds that it must bring.
+#[track_caller]
+pub(crate) fn check(play: Play, script: Vec<(Input, &[&str])>) -> Play {
+    script.into_iter().fold(play, |play, (input, expected)| play.input(input).brings(expected))
+}
+
+/// The features are sent.
+pub(crate) fn at_features(settings: Settings) -> Play {
+    Play::new(settings).input(header("to='a.example'")).is("awaiting_feature")
+}
+
+/// `romeo@a.example` has logged in.
+pub(crate) fn at_restart(settings: Settings) -> Play {
+    let asked = at_features(settings).input(element(PLAIN_ROMEO)).is("looking_up");
+    asked.answer(credentials()).is("checking").answer(Answer::PasswordChecked(true)).is("awaiting_restart")
+}
+
+/// The second features are sent.
+pub(crate) fn at_bind(settings: Settings) -> Play {
+    at_restart(settings).input(header("to='a.example' xml:lang='de'")).is("awaiting_bind")
+}
+
+/// `romeo@a.example/home` is bound.
+pub(crate) fn bound(settings: Settings) -> Play {
+    let claimed = at_bind(settings).input(element(BIND_HOME)).is("claiming");
+    claimed.answer(Answer::Claimed(Ok(full("romeo@a.example/home")))).is("established")
+}
+
+fn short(bytes: &[u8]) -> String {
+    shorter(&without_header(std::str::from_utf8(bytes).unwrap()))
+}
+
+fn shorter(text: &str) -> String {
+    text.replace('"', "'").replace("urn:ietf:params:xml:ns:xmpp-", "…")
+}
+
+fn without_header(text: &str) -> String {
+    let Some(start) = text.find("<?xml") else { return text.to_owned() };
+    let end = start + text[start..].find("xml:lang=").unwrap();
+    let end = end + text[end..].find('>').unwrap() + 1;
+    let header = read_header(&text.as_bytes()[start..end]).unwrap();
+    let attribute = |name: &str| {
+        let found = header.attributes.iter().find(|found| found.namespace.is_empty() && found.name == name);
+        found.map(|found| format!(" {name}={}", found.value)).unwrap_or_default()
+    };
+    let shortened = ["from", "to", "id"].map(attribute).concat();
+    format!("{}[header{shortened}]{}", &text[..start], &text[end..])
+}
+
+/// One deed as a line.
+pub(crate) fn line(action: &Action) -> String {
+    match action {
+        Action::Write(bytes) => format!("write {}", short(bytes)),
+        Action::Order(Order::NewStream(limits)) => format!("new stream up to {}", limits.element_bytes_max),
+        Action::Order(Order::StartTls(limits)) => format!("start tls up to {}", limits.element_bytes_max),
+        Action::LoadCredentials(_, account) => format!("load {account}"),
+        Action::CheckPassword(..) => "check password".to_owned(),
+        Action::AskRegistration(_, host, stanza) => format!("register at {host}: {}", text(stanza)),
+        Action::Claim(_, account, resource) => format!("claim {account} {resource:?}"),
+        Action::Release(jid) => format!("release {jid}"),
+        Action::Route(stanza) => format!("route {}", text(stanza)),
+        Action::SetPresence(priority, stanza) => format!("presence {priority:?}: {}", text(stanza)),
+        Action::EndSession(session, reason) => {
+            let directed: Vec<&str> = session.directed.iter().map(|jid| jid.as_str()).collect();
+            format!("end {} {:?} {directed:?} {reason:?}", session.jid, session.priority)
+        }
+        Action::SetDeadline(deadline) => format!("set {deadline:?}"),
+        Action::ClearDeadline(deadline) => format!("clear {deadline:?}"),
+        Action::StateChanged(name) => format!("now {name}"),
+        Action::Authenticated(account, mechanism) => format!("authenticated {account} {}", mechanism.name()),
+        Action::AuthenticationFailed(mechanism, failure) => {
+            format!("failed {:?} {}", mechanism.map(Mechanism::name), failure.name())
+        }
+        Action::Close(reason) => format!("close {reason:?}"),
+        Action::Drop(reason) => format!("drop {reason:?}"),
+    }
+}
+
+fn text(stanza: &Stanza) -> String {
+    let mut bytes = bytes::BytesMut::new();
+    stanza.write(&mut bytes);
+    shorter(std::str::from_utf8(&bytes).unwrap())
+}
+
+/// Every deadline.
+pub(crate) const DEADLINES: [Deadline; 4] =
+    [Deadline::Header, Deadline::Negotiation, Deadline::Idle, Deadline::PingAnswer];
