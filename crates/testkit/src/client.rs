@@ -1,6 +1,11 @@
 //! A small blocking XMPP client for tests: says what it is told, compares what it hears.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    thread::JoinHandle,
+    time::Instant,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -85,6 +90,15 @@ impl Client {
         self
     }
 
+    /// Sends bytes from a thread of its own, so that this client can read meanwhile. Not under TLS.
+    #[track_caller]
+    pub fn sends_meanwhile(&mut self, bytes: Vec<u8>) -> JoinHandle<io::Result<()>> {
+        self.note("->", &String::from_utf8_lossy(&bytes));
+        let Wire::Plain(socket) = self.wire() else { panic!("cannot send meanwhile under TLS") };
+        let mut socket = socket.try_clone().expect("a socket can be cloned");
+        std::thread::spawn(move || socket.write_all(&bytes))
+    }
+
     /// The next element must match this template (see [`Node::matches`]).
     #[track_caller]
     pub fn gets(&mut self, template: &str) -> &mut Client {
@@ -131,19 +145,36 @@ impl Client {
         }
     }
 
-    /// Nothing has come for this client before the server answers a ping of its. (What others sent must be known to
-    /// have been handled.)
+    /// All elements that came before the server answers a ping. What others sent is among them if the server had
+    /// taken it before this is called.
+    #[track_caller]
+    pub fn collects(&mut self) -> Vec<Node> {
+        let id = self.pings();
+        let mut elements = Vec::new();
+        loop {
+            let element = self.takes();
+            if element.name == "iq" && element.attribute("id") == Some(&id) {
+                return elements;
+            }
+            elements.push(element);
+        }
+    }
+
+    /// Nothing has come for this client (see [`Client::collects`]).
     #[track_caller]
     pub fn gets_nothing(&mut self) -> &mut Client {
-        let id = self.pings();
-        self.gets(&format!("<iq type='result' id='{id}'/>"))
+        let elements = self.collects();
+        if !elements.is_empty() {
+            self.fail(&format!("wanted nothing, got {elements:?}"));
+        }
+        self
     }
 
     /// Everything that came so far is thrown away.
     #[track_caller]
     pub fn forgets(&mut self) -> &mut Client {
-        let id = self.pings();
-        self.gets_at_last(&format!("<iq type='result' id='{id}'/>"))
+        self.collects();
+        self
     }
 
     #[track_caller]

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+mod caps;
 mod client;
 mod figures;
 mod folder;
@@ -22,6 +23,7 @@ mod server;
 mod tls;
 mod wire;
 
+pub use caps::caps_version;
 pub use client::Client;
 pub use figures::Figures;
 pub use folder::Folder;

@@ -1,0 +1,13 @@
+//! Plays: whole conversations between clients and the real server, on a free port of its own.
+//!
+//! Each bug leaves one here. The harness is `rjabberd_testkit`; nothing of the server is linked in.
+
+mod conversation;
+mod hostile;
+mod logins;
+mod registration;
+mod routing;
+mod serving;
+mod sessions;
+mod stopping;
+mod under_load;

@@ -1,0 +1,122 @@
+//! In-band registration (XEP-0077): off unless the config says so; create, change the password, remove.
+
+use rjabberd_testkit::{Client, Hash, PASSWORD, Play};
+
+const REGISTER: &str = "jabber:iq:register";
+
+fn stream(play: &Play) -> Client {
+    let mut client = play.connects("newcomer");
+    client.opens_stream();
+    client
+}
+
+fn create(user: &str, password: &str) -> String {
+    format!(
+        "<iq type='set' id='create' to='localhost'><query xmlns='{REGISTER}'><username>{user}</username>\
+         <password>{password}</password></query></iq>"
+    )
+}
+
+fn on() -> Play {
+    Play::without_tls(&["registration.enabled = true"])
+}
+
+#[test]
+fn it_is_off_unless_the_config_says_so() {
+    let mut play = Play::without_tls(&[]);
+    let mut client = stream(&play);
+    assert!(client.features().child("register").is_none());
+    client.sends(&create("juliet", "secret"));
+    let answer = client.takes();
+    assert!(answer.name == "stream:error" || answer.attribute("type") == Some("error"), "{answer:?}");
+    let list = play.server.succeeds(&["user", "list"], "");
+    assert!(!list.contains("juliet"), "{list}");
+    let disco =
+        "<iq type='get' id='d' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+    let info = play.enters("romeo/orchard").sends(disco).takes();
+    assert!(!format!("{info:?}").contains(REGISTER), "what is off is not advertised");
+}
+
+#[test]
+fn an_account_is_made_and_logs_in_on_the_same_stream() {
+    let play = on();
+    let mut client = stream(&play);
+    assert!(client.features().child("register").is_some());
+    client
+        .sends(&format!("<iq type='get' id='form' to='localhost'><query xmlns='{REGISTER}'/></iq>"))
+        .gets(&format!(
+            "<iq type='result' id='form'><query xmlns='{REGISTER}'><instructions/><username/><password/></query></iq>"
+        ))
+        .sends(&create("juliet", "balcony"))
+        .gets("<iq type='result' id='create'/>")
+        .logs_in(Hash::Sha256, "juliet", "balcony")
+        .binds(None);
+    assert!(play.server.succeeds(&["user", "list"], "").contains("juliet@localhost"));
+}
+
+#[test]
+fn a_name_that_is_taken_is_a_conflict() {
+    let play = on();
+    play.account("romeo");
+    stream(&play)
+        .sends(&create("romeo", "mine"))
+        .gets("<iq type='error' id='create'><error><conflict/></error></iq>");
+    play.logged_in("romeo/orchard");
+}
+
+#[test]
+fn a_name_or_password_that_cannot_be_is_refused() {
+    let play = on();
+    for (user, password) in [("", "x"), ("ro meo", "x"), ("romeo", ""), ("a@b", "x")] {
+        let answer = stream(&play).sends(&create(user, password)).takes();
+        assert_eq!(answer.attribute("type"), Some("error"), "{user:?} {password:?}: {answer:?}");
+    }
+    assert!(!play.server.succeeds(&["user", "list"], "").contains('@'));
+}
+
+#[test]
+fn a_changed_password_is_the_only_one_that_works_and_the_session_goes_on() {
+    let mut play = on();
+    play.enters("romeo/garden");
+    play.returns("romeo/orchard")
+        .sends(&format!(
+            "<iq type='set' id='change' to='localhost'><query xmlns='{REGISTER}'><username>romeo</username>\
+             <password>second</password></query></iq>"
+        ))
+        .gets("<iq type='result' id='change'/>")
+        .gets_nothing();
+    play.client("romeo/garden").gets_stream_error("not-authorized");
+    stream(&play).logs_in(Hash::Sha1, "romeo", "second").binds(None);
+}
+
+#[test]
+fn nobody_changes_the_password_of_another() {
+    let mut play = on();
+    play.account("juliet");
+    let answer = play
+        .enters("romeo/orchard")
+        .sends(&format!(
+            "<iq type='set' id='change' to='localhost'><query xmlns='{REGISTER}'><username>juliet</username>\
+             <password>mine</password></query></iq>"
+        ))
+        .takes();
+    assert_eq!(answer.attribute("type"), Some("error"), "{answer:?}");
+    play.logged_in("juliet/balcony");
+}
+
+#[test]
+fn a_removed_account_loses_its_sessions_and_its_name_is_free() {
+    let mut play = on();
+    play.enters("romeo/garden");
+    let remover = play.returns("romeo/orchard");
+    remover
+        .sends(&format!(
+            "<iq type='set' id='gone' to='localhost'><query xmlns='{REGISTER}'><remove/></query></iq>"
+        ))
+        .gets("<iq type='result' id='gone'/>")
+        .gets_stream_error("not-authorized");
+    play.client("romeo/garden").gets_stream_error("not-authorized");
+    assert!(!play.server.succeeds(&["user", "list"], "").contains("romeo"));
+    stream(&play).sends(&create("romeo", PASSWORD)).gets("<iq type='result' id='create'/>");
+    play.logged_in("romeo/orchard");
+}

@@ -1,0 +1,224 @@
+//! Exactly once and in order, whatever happens to the addressee; and what was answered holds after a power cut.
+
+use std::collections::BTreeMap;
+
+use rjabberd_testkit::{Client, Hash, Node, Piece, Play};
+
+const MESSAGES: usize = 10_000;
+
+fn number(element: &Node) -> Option<usize> {
+    (element.name == "message").then(|| element.attribute("id")?.parse().ok())?
+}
+
+/// Romeo's messages to juliet/balcony, then a ping.
+fn torrent() -> Vec<u8> {
+    let mut text = String::new();
+    for id in 0..MESSAGES {
+        text.push_str(&format!(
+            "<message to='juliet@localhost/balcony' id='{id}'><body>{id}</body></message>"
+        ));
+    }
+    text.push_str("<iq type='get' id='end' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    text.into_bytes()
+}
+
+/// Sends the torrent and reads until its ping is answered: the numbers that came back as errors, in their order.
+fn pour(mut romeo: Client) -> std::thread::JoinHandle<Vec<usize>> {
+    std::thread::spawn(move || {
+        let writer = romeo.sends_meanwhile(torrent());
+        let mut bounced = Vec::new();
+        loop {
+            let element = romeo.takes();
+            if element.attribute("id") == Some("end") {
+                break;
+            }
+            assert_eq!(element.attribute("type"), Some("error"), "{element:?}");
+            bounced.extend(number(&element));
+        }
+        writer.join().unwrap().unwrap();
+        // Bounces of what was in juliet's queue may come behind the ping.
+        bounced.extend(romeo.collects().iter().filter_map(number));
+        bounced
+    })
+}
+
+/// All numbers up to the end of the stream.
+fn drink(client: &mut Client) -> Vec<usize> {
+    let mut heard = Vec::new();
+    while let Some(Piece::Element(element)) = client.piece() {
+        heard.extend(number(&element));
+    }
+    heard
+}
+
+#[track_caller]
+fn check(parts: &[(&str, &[usize])]) {
+    let mut times = vec![0_u32; MESSAGES];
+    for (who, numbers) in parts {
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{who}: not in order");
+        numbers.iter().for_each(|number| times[*number] += 1);
+    }
+    let summary: Vec<_> = parts.iter().map(|(who, numbers)| format!("{who} {}", numbers.len())).collect();
+    let lost = times.iter().filter(|count| **count == 0).count();
+    let twice = times.iter().filter(|count| **count > 1).count();
+    assert_eq!((lost, twice), (0, 0), "lost and twice; {}", summary.join(", "));
+}
+
+fn pair() -> (Play, Client, Client) {
+    let mut play = Play::without_tls(&["listen.c2s.shaper = 'none'", "log.level = 'info'"]);
+    play.enters("romeo/orchard");
+    play.enters("juliet/balcony");
+    let (romeo, juliet) = (play.take("romeo/orchard"), play.take("juliet/balcony"));
+    (play, romeo, juliet)
+}
+
+#[test]
+fn ten_thousand_messages_to_a_session_that_closes_half_way_are_delivered_or_bounced_once_in_order() {
+    let (_play, romeo, mut juliet) = pair();
+    let bounced = pour(romeo);
+    let mut heard: Vec<usize> = (0..MESSAGES / 2).filter_map(|_| number(&juliet.takes())).collect();
+    juliet.sends("</stream:stream>");
+    heard.extend(drink(&mut juliet));
+    check(&[("heard", &heard), ("bounced", &bounced.join().unwrap())]);
+}
+
+#[test]
+fn ten_thousand_messages_to_a_session_that_is_replaced_half_way_arrive_once_in_order() {
+    let (play, romeo, mut first) = pair();
+    let bounced = pour(romeo);
+    let mut heard: Vec<usize> = (0..MESSAGES / 4).filter_map(|_| number(&first.takes())).collect();
+    let reader = std::thread::spawn(move || {
+        heard.extend(drink(&mut first));
+        heard
+    });
+    let mut second = play.logged_in("juliet/balcony");
+    let bounced = {
+        // The second reads while the rest is poured, or nothing would flow.
+        let mut heard = Vec::new();
+        while !bounced.is_finished() {
+            heard.extend(second.collects().iter().filter_map(number));
+        }
+        heard.extend(second.collects().iter().filter_map(number));
+        (heard, bounced.join().unwrap())
+    };
+    let first_heard = reader.join().unwrap();
+    check(&[("first", &first_heard), ("second", &bounced.0), ("bounced", &bounced.1)]);
+    assert!(
+        first_heard.last() < bounced.0.first() || bounced.0.is_empty(),
+        "the second begins where the first ended"
+    );
+}
+
+/// What a worker was told about one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Password(String),
+    Removed,
+}
+
+const REGISTER: &str = "jabber:iq:register";
+
+fn query(inner: &str) -> String {
+    format!("<iq type='set' id='r' to='localhost'><query xmlns='{REGISTER}'>{inner}</query></iq>")
+}
+
+/// Whether the answer to the last request arrived and was a result; false once the server is gone.
+fn answered(client: &mut Client) -> bool {
+    loop {
+        match client.piece() {
+            Some(Piece::Element(element)) if element.attribute("id") == Some("r") => {
+                assert_eq!(element.attribute("type"), Some("result"), "{element:?}");
+                return true;
+            }
+            Some(Piece::Element(_)) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Makes, changes and removes accounts until the server is gone. Gives what is certain: a request that was not
+/// answered may have been carried out or not, so its account is left out.
+fn work(address: std::net::SocketAddr, worker: usize) -> BTreeMap<String, Told> {
+    let mut certain = BTreeMap::new();
+    for turn in 0.. {
+        let user = format!("user-{worker}-{turn}");
+        let Ok(mut client) = std::panic::catch_unwind(|| {
+            let mut client = Client::connect(&user, address, "localhost");
+            client.opens_stream();
+            client
+        }) else {
+            break;
+        };
+        client.tries_to_send(
+            query(&format!("<username>{user}</username><password>first</password>")).as_bytes(),
+        );
+        if !answered(&mut client) {
+            break;
+        }
+        certain.insert(user.clone(), Told::Password("first".to_owned()));
+        if turn % 3 == 0 {
+            continue;
+        }
+        let logged_in = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            client.logs_in(Hash::Sha1, &user, "first").binds(None);
+        }));
+        if logged_in.is_err() {
+            break;
+        }
+        certain.remove(&user);
+        let (request, told) = if turn % 3 == 1 {
+            let change = format!("<username>{user}</username><password>second</password>");
+            (query(&change), Told::Password("second".to_owned()))
+        } else {
+            (query("<remove/>"), Told::Removed)
+        };
+        client.tries_to_send(request.as_bytes());
+        if !answered(&mut client) {
+            break;
+        }
+        certain.insert(user, told);
+    }
+    certain
+}
+
+#[test]
+#[ignore = "takes long: scripts/test --full"]
+fn every_account_is_after_a_power_cut_as_it_was_answered() {
+    let mut play = Play::without_tls(&[
+        "registration.enabled = true",
+        "auth.mechanisms = ['SCRAM-SHA-1']",
+        "log.level = 'info'",
+    ]);
+    let mut certain = BTreeMap::new();
+    for round in 0..3 {
+        let address = play.server.address("c2s");
+        let workers: Vec<_> =
+            (0..8).map(|worker| std::thread::spawn(move || work(address, round * 100 + worker))).collect();
+        // Enough is under way when the last worker has been served a while: its turns show in the accounts.
+        let marker = format!("user-{}-20@", round * 100 + 7);
+        while !play.server.succeeds(&["user", "list"], "").contains(&marker) {}
+        play.server.kill();
+        for worker in workers {
+            certain.extend(worker.join().unwrap());
+        }
+        play.server.run();
+        check_accounts(&play, &certain);
+    }
+    assert!(certain.len() > 300, "{}", certain.len());
+}
+
+fn check_accounts(play: &Play, certain: &BTreeMap<String, Told>) {
+    let list = play.server.succeeds(&["user", "list"], "");
+    let accounts: std::collections::BTreeSet<&str> =
+        list.lines().filter_map(|line| line.split_whitespace().next()?.split('@').next()).collect();
+    for (user, told) in certain {
+        match told {
+            Told::Removed => assert!(!accounts.contains(user.as_str()), "{user} was removed and is back"),
+            Told::Password(password) => {
+                assert!(accounts.contains(user.as_str()), "{user} was made and is gone");
+                let mut client = play.connects(user);
+                client.opens_stream().logs_in(Hash::Sha1, user, password);
+            }
+        }
+    }
+}
