@@ -141,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn forms_are_sorted_by_their_type() {
+        let form = |form_type: &str| {
+            let value = Element::new("value", ns::DATA_FORMS).with_text(form_type);
+            let field = Element::new("field", ns::DATA_FORMS).with_attribute("var", "FORM_TYPE");
+            Element::new("x", ns::DATA_FORMS)
+                .with_child(field.with_attribute("type", "hidden").with_child(value))
+        };
+        let query = Element::new("query", ns::DISCO_INFO).with_child(form("urn:y")).with_child(form("urn:x"));
+        assert_eq!(hashed(&query), "urn:x<urn:y<");
+    }
+
+    #[test]
     fn identities_are_sorted_by_category_before_type() {
         let query = Element::new("query", ns::DISCO_INFO);
         let identity = |category: &str, identity_type: &str| {

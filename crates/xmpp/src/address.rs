@@ -161,6 +161,7 @@ mod tests {
         check("Example.NET", Some("example.net"));
         check("example.net.", Some("example.net"));
         check("romeo@EXAMPLE.net./a", Some("romeo@example.net/a"));
+        check("romeo@example.net./a", Some("romeo@example.net/a"));
         check("example.net..", None);
     }
 
@@ -204,6 +205,15 @@ mod tests {
         let base = account("a", "b").unwrap();
         assert!(full(&base, &longest).is_ok());
         assert_eq!(full(&base, &longer), Err(BadAddress));
+    }
+
+    #[test]
+    fn a_text_that_only_preparation_would_shorten_is_refused_before_it() {
+        let hyphens = "\u{ad}".repeat(2_000);
+        check(&format!("a@b/c{hyphens}"), None);
+        assert_eq!(normalise_domain(&format!("b{hyphens}")), Err(BadAddress));
+        assert_eq!(account(&format!("a{hyphens}"), "b"), Err(BadAddress));
+        assert_eq!(full(&account("a", "b").unwrap(), &format!("c{hyphens}")), Err(BadAddress));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub(super) struct ClientFinal {
     nonce: String,
     keys: ScramKeys,
     /// Whether the keys are those of an account.
-    known: Choice,
+    pub(super) known: Choice,
 }
 
 /// Answers the client's first message with the salt of the account, or of a fake one.

@@ -395,6 +395,35 @@ fn a_final_message_without_a_proof_of_the_right_form_is_refused() {
 }
 
 #[test]
+fn a_right_proof_with_a_byte_more_is_refused() {
+    let (client, stored) = (Client::new(ScramHash::Sha1), credentials("secret"));
+    let (server_first, exchange) = client.challenged(Some(&stored));
+    let message = client.client_final("secret", &server_first, RIGHT);
+    let (without_proof, proof) = message.rsplit_once(",p=").unwrap();
+    let longer = [&STANDARD.decode(proof).unwrap()[..], &[0]].concat();
+    let message = format!("{without_proof},p={}", STANDARD.encode(longer));
+    assert_eq!(named(&exchange.respond(message.as_bytes())), "not-authorized");
+}
+
+#[test]
+fn a_fake_account_lets_nobody_in_whatever_its_keys() {
+    let (client, stored) = (Client::new(ScramHash::Sha1), credentials("secret"));
+    let (server_first, mut exchange) = client.challenged(Some(&stored));
+    if let Waiting::ClientFinal(waiting) = &mut exchange.0 {
+        waiting.known = subtle::Choice::from(0);
+    }
+    let message = client.client_final("secret", &server_first, RIGHT);
+    assert_eq!(named(&exchange.respond(message.as_bytes())), "not-authorized");
+
+    let check = |known| PasswordCheck {
+        password: Zeroizing::new("secret".to_owned()),
+        keys: stored.keys[0].clone(),
+        known,
+    };
+    assert!(check(true).run() && !check(false).run());
+}
+
+#[test]
 fn an_unknown_user_gets_a_stable_salt_of_his_own() {
     let salt_of = |bare: &str, hash, domain, fakes: &FakeSalts| {
         let look_up = look_up(begin(Mechanism::Scram(hash), domain, Some(format!("n,,{bare}").as_bytes())));
