@@ -7,6 +7,7 @@
 //! Who may send what to whom is not known here. Invariant: a stanza that [`Stanza::from_fragment`] gives as right has
 //! the shape that RFC 6120, 8.2.3 and RFC 6121, 4.7.1 demand, and each child's range lies in [`Stanza::inner`].
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -158,8 +159,8 @@ impl IqType {
     }
 }
 
-/// A stanza.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A stanza. `Debug` names its children and hides what they hold: bodies, and passwords of in-band registration.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Stanza {
     /// Which stanza it is, and its type.
     pub kind: StanzaKind,
@@ -410,6 +411,19 @@ impl Stanza {
             ("type", self.kind.type_name()),
             ("xml:lang", self.lang.as_deref()),
         ]
+    }
+}
+
+impl fmt::Debug for Stanza {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let children: Vec<_> = self.children.iter().map(|child| (child.name(), child.namespace())).collect();
+        out.debug_struct("Stanza")
+            .field("kind", &self.kind)
+            .field("to", &self.to)
+            .field("from", &self.from)
+            .field("id", &self.id)
+            .field("children", &children)
+            .finish_non_exhaustive()
     }
 }
 

@@ -256,6 +256,15 @@ fn children_are_removed_and_added_by_range() {
 }
 
 #[test]
+fn nothing_shows_what_a_child_holds() {
+    let set = stanza(
+        "<iq id='1' type='set'><query xmlns='jabber:iq:register'><password>secret</password></query></iq>",
+    );
+    let shown = format!("{set:?}");
+    assert!(shown.contains("jabber:iq:register") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
 fn a_copy_shares_the_payload() {
     let stanza = stanza("<message><body>hi</body></message>");
     let copy = stanza.clone();
