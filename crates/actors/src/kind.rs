@@ -130,11 +130,6 @@ impl Kind {
     pub(crate) fn yielded(&self) {
         self.yields.fetch_add(1, Relaxed);
     }
-
-    /// Counts a panic that was caught in one of this kind's handlers.
-    pub fn panicked(&self) {
-        self.panicked.fetch_add(1, Relaxed);
-    }
 }
 
 /// The counters of every kind that has had an actor.
@@ -163,6 +158,12 @@ impl Alive {
     /// The actor's kind.
     pub fn kind(&self) -> &'static Kind {
         self.kind
+    }
+
+    /// Counts and logs a panic that was caught in one of the actor's handlers.
+    pub fn panicked(&self) {
+        self.kind.panicked.fetch_add(1, Relaxed);
+        log::error!(target: "actors:guarded", "{self} panicked");
     }
 
     /// The actor's number among its kind.

@@ -16,7 +16,7 @@ pub mod wheel;
 
 pub use kind::{Alive, Kind, KindSnapshot};
 pub use offload::{Offload, PoolFull};
-pub use pace::{Budget, guarded, yield_now};
+pub use pace::{Budget, Panicked, guarded, yield_now};
 pub use pool::{ArbiterHandle, ArbiterPool};
 pub use port::{Letter, Mail, Mailbox, Port, Refused, Reserved};
 pub use reply::{Answer, NoAnswer, Reply, reply};

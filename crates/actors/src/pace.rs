@@ -66,13 +66,12 @@ impl<A: Actor> ActorFuture<A> for Yield {
     }
 }
 
-/// Runs one step of an actor; a panic in it is counted, logged, and given back as an error.
-pub fn guarded<T>(alive: &Alive, step: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(step)).map_err(|_| {
-        alive.kind().panicked();
-        log::error!(target: "actors:guarded", "{alive} panicked; its session ends");
-        Panicked
-    })
+/// Runs one step of an actor; a panic in it is an error. The caller tells its [`Alive`], which counts and logs it.
+///
+/// # Errors
+/// The step panicked.
+pub fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|_| Panicked)
 }
 
 /// A step panicked.

@@ -1,1 +1,271 @@
-//! To be written.
+//! The shell around `c2s-proto`: hands it what arrives, carries out its actions, writes to the client.
+//!
+//! Decides nothing of the protocol. Owns what the machine must not know: the outbox, the deadlines, the seat in the
+//! session table. Invariants: it never waits for an answer (the client's next elements do, in `batch`); whatever its
+//! mailbox produced is written once per drain; what it took and did not write finds its way back.
+
+mod asking;
+mod counters;
+mod ending;
+pub mod messages;
+mod outbox;
+mod redact;
+mod shared;
+mod shell;
+mod writing;
+
+use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, time::Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use rjabberd_actors::{Alive, Budget, Kind, Mail, Mailbox, Port, Timer, guarded, yield_now};
+use rjabberd_c2s_proto::{CloseReason, Fresh, Session, State};
+use rjabberd_receiver::{
+    Receiver, Setup,
+    messages::{Batch, Credit, Event, Order},
+};
+use rjabberd_session_manager::{Control, Deliver, Parcel, Seat};
+use rjabberd_transport::Transport;
+use rjabberd_xml::{Limits, XmlError};
+
+pub use counters::Counters;
+pub use redact::show_bodies;
+pub use shared::{Connections, Shaping, Shared, Times};
+
+use ending::{Ending, Inherited};
+use messages::Tick;
+use outbox::Outbox;
+
+/// Counters of all client streams' actors.
+pub static C2S: Kind = Kind::new("c2s");
+
+/// Stanzas that may wait in one session's mailbox; what is more spills.
+const MAILBOX_MAX: usize = 256;
+/// Bytes that may wait in one session's mailbox.
+const MAILBOX_BYTES_MAX: usize = 256 * 1024;
+
+/// One client's stream.
+pub struct C2s {
+    shared: Arc<Shared>,
+    transport: Rc<Transport>,
+    receiver: Port<Credit>,
+    ports: Rc<Ports>,
+    state: Option<State>,
+    /// What the session owes, kept outside the machine so that it survives a panic there.
+    owed: Option<Session>,
+    /// What was read and waits for the machine to want it.
+    batch: VecDeque<Event>,
+    /// What the receiver is to do with its next credit.
+    order: Order,
+    credit_given: bool,
+    /// Direct TLS has not begun yet.
+    tls_opening: bool,
+    outbox: Outbox,
+    phase: Phase,
+    seat: Option<Arc<Seat>>,
+    ending: Option<Ending>,
+    inherited: Inherited,
+    /// Taken and not begun to be written when the resource was asked for.
+    handing: VecDeque<Arc<Parcel>>,
+    /// The session manager asked for the resource before we knew that it was ours.
+    hand_over_early: bool,
+    /// [`rjabberd_session_manager::Epoch`] when the credentials were loaded.
+    epoch: u64,
+    timers: Timers,
+    budget: Budget,
+    accepted: Instant,
+    refused: Option<XmlError>,
+    alive: Alive,
+    _admission: Box<dyn Any + Send>,
+}
+
+/// The connection under the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Reads and writes.
+    Open,
+    /// Writes what is left, then shuts down.
+    Closing(CloseReason),
+    /// Nothing is written any more.
+    Gone,
+}
+
+/// Our own ports, to be given to others.
+struct Ports {
+    deliver: Port<Deliver>,
+    control: Port<Control>,
+    clock: Port<Tick>,
+}
+
+#[derive(Default)]
+struct Timers {
+    header: Option<Timer>,
+    negotiation: Option<Timer>,
+    idle: Option<Timer>,
+    ping: Option<Timer>,
+    stall: Option<(Timer, u64)>,
+    close_flush: Option<Timer>,
+    ending: Option<Timer>,
+}
+
+impl C2s {
+    /// Starts the two actors of a connection on this arbiter, in the order in which no byte is lost: the transport, the
+    /// c2s, the receiver (passive), and only then the first credit.
+    pub fn start(shared: Arc<Shared>, socket: TcpStream, admission: Box<dyn Any + Send>) {
+        let transport = match Transport::new(socket) {
+            Ok(transport) => transport,
+            Err(error) => {
+                log::debug!(target: "c2s:start", "lost a connection at once: {error}");
+                return;
+            }
+        };
+        C2s::create(|context| {
+            let address = context.address();
+            let mailbox = Mailbox::new(&C2S, MAILBOX_MAX, MAILBOX_BYTES_MAX);
+            let receiver = Receiver::start(Setup {
+                transport: transport.clone(),
+                c2s: Port::new(address.clone(), mailbox.clone()),
+                limits: Limits::UNAUTHENTICATED,
+                shaper: shared.shaping.shaper(),
+                tls: shared.tls.clone(),
+                describe: redact::element,
+            });
+            let ports = Rc::new(Ports {
+                deliver: Port::new(address.clone(), mailbox.clone()),
+                control: Port::new(address.clone(), mailbox.clone()),
+                clock: Port::new(address, mailbox),
+            });
+            let alive = Alive::new(&C2S);
+            shared.connections.insert(alive.number(), ports.control.clone());
+            C2s {
+                tls_opening: shared.tls_from_start,
+                order: if shared.tls_from_start {
+                    Order::StartTls(Limits::UNAUTHENTICATED)
+                } else {
+                    Order::Continue
+                },
+                shared,
+                transport,
+                receiver,
+                ports,
+                state: None,
+                owed: None,
+                batch: VecDeque::new(),
+                credit_given: false,
+                outbox: Outbox::default(),
+                phase: Phase::Open,
+                seat: None,
+                ending: None,
+                inherited: Inherited::default(),
+                handing: VecDeque::new(),
+                hand_over_early: false,
+                epoch: 0,
+                timers: Timers::default(),
+                budget: Budget::default(),
+                accepted: Instant::now(),
+                refused: None,
+                alive,
+                _admission: admission,
+            }
+        });
+    }
+
+    /// Runs one step; a panic in it ends the stream, and nothing else.
+    fn contain(&mut self, context: &mut Context<Self>, step: impl FnOnce(&mut C2s, &mut Context<C2s>)) {
+        if guarded(|| step(self, context)).is_ok() {
+            return;
+        }
+        self.alive.panicked();
+        let owed = self.owed.clone();
+        let recovered = guarded(|| {
+            let mut actions = Vec::new();
+            self.state = Some(State::panicked(owed, &mut actions));
+            self.perform(actions, context);
+        });
+        if recovered.is_err() {
+            // The second line: `Drop` gives the seat back.
+            self.alive.panicked();
+            actix::ActorContext::stop(context);
+        }
+    }
+
+    /// Gives way when enough was done in this turn.
+    fn spend(&mut self, bytes: usize, context: &mut Context<Self>) {
+        if self.budget.spend(bytes) {
+            self.budget.renew();
+            yield_now::<C2s>(&self.alive, context);
+        }
+    }
+}
+
+/// Chance for the machine.
+fn fresh() -> Fresh {
+    Fresh { stream_id: format!("{:032x}", rand::random::<u128>()) }
+}
+
+impl Actor for C2s {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        context.spawn(writing::Writing);
+        let settings = self.shared.settings.clone();
+        self.contain(context, |c2s, context| {
+            let mut actions = Vec::new();
+            c2s.state = Some(State::accepted(settings, fresh(), &mut actions));
+            c2s.perform(actions, context);
+            c2s.give_credit();
+        });
+    }
+}
+
+impl Handler<Mail<Batch>> for C2s {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Batch>, context: &mut Context<Self>) {
+        let (Batch(events), _handling) = mail.open();
+        self.credit_given = false;
+        self.contain(context, |c2s, context| {
+            c2s.batch.extend(events);
+            c2s.pump(context);
+        });
+        self.spend(0, context);
+    }
+}
+
+impl Handler<Mail<Deliver>> for C2s {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Deliver>, context: &mut Context<Self>) {
+        let (Deliver(parcel), _handling) = mail.open();
+        let bytes = parcel.bytes();
+        self.contain(context, |c2s, context| {
+            c2s.take_delivery(parcel);
+            c2s.after_delivery(context);
+        });
+        self.spend(bytes, context);
+    }
+}
+
+impl Handler<Mail<Control>> for C2s {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Control>, context: &mut Context<Self>) {
+        let (control, _handling) = mail.open();
+        self.contain(context, |c2s, context| c2s.obey(control, context));
+    }
+}
+
+impl Handler<Mail<Tick>> for C2s {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Tick>, context: &mut Context<Self>) {
+        let (tick, _handling) = mail.open();
+        self.contain(context, |c2s, context| c2s.tick(tick, context));
+    }
+}
+
+impl Drop for C2s {
+    fn drop(&mut self) {
+        self.shared.connections.remove(self.alive.number());
+        self.abandon_seat();
+    }
+}

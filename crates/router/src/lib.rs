@@ -1,1 +1,187 @@
-//! To be written.
+//! The path of a stanza, as functions that run in the sender: no actor, no mailbox.
+//!
+//! [`Router::route`] is the whole way, from top to bottom (RFC 6120, 10; RFC 6121, 8). It reads the session table and
+//! gives stanzas to seats; what concerns the server or an account itself goes to `im`. It never waits.
+//! Knows no sockets, no c2s.
+
+pub mod counters;
+mod delivery;
+mod undelivered;
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use rjabberd_im::{Answer, Sender, Services};
+use rjabberd_session_manager::{Seat, SessionTable};
+use rjabberd_xmpp::{
+    BareJid, Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind,
+};
+
+pub use counters::{Counters, CountersSnapshot};
+
+/// What became of a stanza, for its sender.
+pub enum Routed {
+    /// It is on its way, or dropped as the RFC says.
+    Done,
+    /// The answer to it, to be written to the sender at once.
+    Reply(Stanza),
+    /// The answer comes later; until then the sender's next stanzas wait (RFC 6120, 10.1).
+    Later(BoxFuture<'static, Stanza>),
+}
+
+impl Routed {
+    /// The error that answers `stanza`, where one may be answered.
+    fn refuse(stanza: &Stanza, condition: Condition) -> Routed {
+        stanza.error(&StanzaError::new(condition)).map_or(Routed::Done, Routed::Reply)
+    }
+}
+
+/// Routes stanzas between the sessions of this node and to the server itself.
+#[derive(Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The virtual hosts, and what each answers itself.
+    hosts: HashMap<String, Services>,
+    table: Arc<SessionTable>,
+    counters: Arc<Counters>,
+}
+
+impl Router {
+    /// A router for these virtual hosts.
+    pub fn new(hosts: HashMap<String, Services>, table: Arc<SessionTable>) -> Router {
+        Router { inner: Arc::new(Inner { hosts, table, counters: Arc::default() }) }
+    }
+
+    /// What was routed and what became of it.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// Answers a request of a stream that has not authenticated: in-band registration, or nothing.
+    pub fn answer_stranger(&self, host: &str, request: &Stanza) -> Routed {
+        match self.inner.hosts.get(host) {
+            Some(services) => settle(services.answer(request, Sender::Stream { host })),
+            None => Routed::refuse(request, Condition::ServiceUnavailable),
+        }
+    }
+
+    /// The whole way of a stanza. `from` is stamped: the sender's full JID.
+    pub fn route(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+        self.inner.counters.routed(stanza.kind);
+        let Some(to) = stanza.to.clone() else {
+            return self.without_addressee(stanza, sender);
+        };
+        let Some(services) = self.inner.hosts.get(to.domain().as_str()) else {
+            return other_domain(&stanza);
+        };
+        if to.node().is_none() {
+            return server(&stanza, &to, services, sender);
+        }
+        match (stanza.kind, to.try_into_full()) {
+            (StanzaKind::Iq(kind), Err(_account)) => match kind {
+                IqType::Get | IqType::Set => settle(services.answer(&stanza, Sender::Session(sender))),
+                // RFC 6121, 8.5.2.1.3 is about requests; an answer to an account that asked nothing is for nobody.
+                IqType::Result | IqType::Error => Routed::Done,
+            },
+            (_, Ok(full)) => self.to_full(stanza, &full),
+            (_, Err(account)) => self.to_bare(stanza, &account),
+        }
+    }
+
+    /// RFC 6120, 10.3: a stanza without `to` is the account's own affair.
+    fn without_addressee(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+        match stanza.kind {
+            StanzaKind::Message(_) => self.to_bare(stanza, &sender.to_bare()),
+            StanzaKind::Iq(IqType::Get | IqType::Set) => match self.inner.hosts.get(sender.domain().as_str())
+            {
+                Some(services) => settle(services.answer(&stanza, Sender::Session(sender))),
+                None => Routed::refuse(&stanza, Condition::ServiceUnavailable),
+            },
+            // A result without addressee answers the server's own questions; a presence is the session's.
+            StanzaKind::Iq(_) | StanzaKind::Presence(_) => Routed::Done,
+        }
+    }
+}
+
+/// RFC 6120, 10.4: no federation yet, so nobody is reached there.
+fn other_domain(stanza: &Stanza) -> Routed {
+    match stanza.kind {
+        StanzaKind::Presence(PresenceType::Subscribe) | StanzaKind::Message(_) | StanzaKind::Iq(_) => {
+            Routed::refuse(stanza, Condition::RemoteServerNotFound)
+        }
+        StanzaKind::Presence(_) => Routed::Done,
+    }
+}
+
+/// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
+fn server(stanza: &Stanza, to: &Jid, services: &Services, sender: &FullJid) -> Routed {
+    match stanza.kind {
+        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => {
+            settle(services.answer(stanza, Sender::Session(sender)))
+        }
+        StanzaKind::Presence(_) => Routed::Done,
+        StanzaKind::Message(_) | StanzaKind::Iq(_) => Routed::refuse(stanza, Condition::ServiceUnavailable),
+    }
+}
+
+fn settle(answer: Answer) -> Routed {
+    match answer {
+        Answer::Now(reply) => Routed::Reply(reply),
+        Answer::Later(reply) => Routed::Later(reply),
+        Answer::Nothing => Routed::Done,
+    }
+}
+
+/// What a session's presence without addressee sets in motion (RFC 6121, 4.2.2, 4.4.2, 4.5.2): all available resources
+/// of the account learn it, and a newly available one learns of the others.
+impl Router {
+    /// The session of `seat` became available, changed, or became unavailable. `from` is stamped.
+    pub fn presence(&self, seat: &Seat, stanza: Stanza, priority: Option<i8>) {
+        let account = seat.jid().to_bare();
+        let first = seat.priority().is_none() && priority.is_some();
+        let unavailable_before = seat.priority().is_none() && priority.is_none();
+        seat.set_presence(priority.map(|priority| (priority, stanza.clone())));
+        if unavailable_before {
+            return;
+        }
+        self.inner.counters.routed(stanza.kind);
+        let jid = seat.jid();
+        self.broadcast(&account, stanza, |other| {
+            other.priority().is_some() || (other.jid() == jid && priority.is_none())
+        });
+        if first {
+            for other in self.inner.table.seats(&account) {
+                if other.jid() != jid
+                    && let Some(mut presence) = other.presence()
+                {
+                    presence.to = Some(jid.clone().into());
+                    self.give(jid, presence);
+                }
+            }
+        }
+    }
+
+    /// The session of `jid` ended while it was available.
+    pub fn presence_lost(&self, jid: &FullJid) {
+        let mut stanza = Stanza::new(StanzaKind::Presence(PresenceType::Unavailable), &[]);
+        stanza.from = Some(jid.clone().into());
+        self.broadcast(&jid.to_bare(), stanza, |other| other.priority().is_some() && other.jid() != jid);
+    }
+
+    fn broadcast(&self, account: &BareJid, mut stanza: Stanza, chosen: impl Fn(&Seat) -> bool) {
+        stanza.to = Some(account.clone().into());
+        let parcel = self.parcel(stanza);
+        self.inner.table.deliver_where(account, &parcel, |_, seat| chosen(seat));
+        // Presence that nobody took is nobody's loss.
+        parcel.delivered();
+    }
+
+    fn give(&self, jid: &FullJid, stanza: Stanza) {
+        let parcel = self.parcel(stanza);
+        self.inner.table.deliver_to(jid, &parcel);
+        parcel.delivered();
+    }
+}

@@ -14,7 +14,7 @@ use rjabberd_xmpp::Stanza;
 /// What becomes of a stanza that nobody took: another resource, the store, a bounce.
 pub trait Undelivered: Send + Sync {
     /// Takes the stanza. Must not panic; may route, and so send to ports.
-    fn undelivered(&self, stanza: Stanza);
+    fn undelivered(self: Arc<Self>, stanza: Stanza);
 }
 
 /// A stanza, shared by all sessions that it goes to.
@@ -60,7 +60,7 @@ impl Drop for Parcel {
             return;
         }
         if let Some(stanza) = self.stanza.take() {
-            self.path.undelivered(stanza);
+            self.path.clone().undelivered(stanza);
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rjabberd_actors::Port;
-use rjabberd_xmpp::FullJid;
+use rjabberd_xmpp::{FullJid, Stanza};
 
 use crate::{Control, Deliver, Parcel};
 
@@ -30,6 +30,7 @@ pub struct Seat {
     deliver: Port<Deliver>,
     control: Port<Control>,
     priority: AtomicI16,
+    presence: Mutex<Option<Box<Stanza>>>,
     spilling: AtomicBool,
     spill: Mutex<Spill>,
     spill_bytes_max: usize,
@@ -60,8 +61,17 @@ impl Seat {
         spill_bytes_max: usize,
     ) -> Seat {
         let priority = AtomicI16::new(UNAVAILABLE);
-        let (spilling, spill) = (AtomicBool::new(false), Mutex::default());
-        Seat { jid, generation, deliver, control, priority, spilling, spill, spill_bytes_max }
+        Seat {
+            jid,
+            generation,
+            deliver,
+            control,
+            priority,
+            presence: Mutex::default(),
+            spilling: AtomicBool::new(false),
+            spill: Mutex::default(),
+            spill_bytes_max,
+        }
     }
 
     /// Who sits here.
@@ -80,9 +90,19 @@ impl Seat {
         i8::try_from(priority).ok()
     }
 
-    /// Sets what [`Seat::priority`] says.
-    pub fn set_priority(&self, priority: Option<i8>) {
-        self.priority.store(priority.map_or(UNAVAILABLE, i16::from), SeqCst);
+    /// The available presence that the session sent last.
+    pub fn presence(&self) -> Option<Stanza> {
+        self.presence.lock().as_deref().cloned()
+    }
+
+    /// Sets what [`Seat::priority`] and [`Seat::presence`] say; to be called by the session alone.
+    pub fn set_presence(&self, presence: Option<(i8, Stanza)>) {
+        let (priority, presence) = match presence {
+            Some((priority, stanza)) => (i16::from(priority), Some(Box::new(stanza))),
+            None => (UNAVAILABLE, None),
+        };
+        *self.presence.lock() = presence;
+        self.priority.store(priority, SeqCst);
     }
 
     /// Sends control.

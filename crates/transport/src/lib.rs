@@ -13,7 +13,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::ServerConfig;
@@ -52,6 +52,7 @@ pub struct Transport {
     local: SocketAddr,
     received: Cell<u64>,
     sent: Cell<u64>,
+    last_read: Cell<Instant>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -96,6 +97,7 @@ impl Transport {
             local,
             received: Cell::new(0),
             sent: Cell::new(0),
+            last_read: Cell::new(Instant::now()),
         }))
     }
 
@@ -112,6 +114,11 @@ impl Transport {
     /// (received, sent) bytes of plaintext so far.
     pub fn counts(&self) -> (u64, u64) {
         (self.received.get(), self.sent.get())
+    }
+
+    /// When the peer was last heard of; a white-space keepalive counts.
+    pub fn last_read(&self) -> Instant {
+        self.last_read.get()
     }
 
     /// Whether TLS is on (or begun).
@@ -143,6 +150,7 @@ impl Transport {
         };
         if let Read::Bytes(bytes) = read {
             self.received.set(self.received.get() + bytes as u64);
+            self.last_read.set(Instant::now());
         }
         Ok(read)
     }

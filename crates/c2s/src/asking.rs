@@ -1,0 +1,158 @@
+//! Questions to the outside: each with a deadline, none waited for. The answer comes back as an input, under its
+//! number; meanwhile the actor goes on with deliveries, control and writing.
+
+use std::future::Future;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use rjabberd_actors::reply;
+use rjabberd_c2s_proto::{Answer, Ask, ClaimRefused, Input, Unavailable};
+use rjabberd_router::Routed;
+use rjabberd_session_manager as session_manager;
+use rjabberd_session_manager::{Bound, Claim};
+use rjabberd_xmpp::{BareJid, Condition, Stanza, StanzaError, sasl::PasswordCheck};
+
+use crate::C2s;
+
+impl C2s {
+    fn ask(
+        &self,
+        ask: Ask,
+        answer: impl Future<Output = Option<Answer>> + 'static,
+        context: &mut Context<Self>,
+    ) {
+        let within = self.shared.times.ask;
+        let answer = async move {
+            match tokio::time::timeout(within, answer).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) | Err(_) => Answer::Unavailable(Unavailable),
+            }
+        };
+        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
+            c2s.contain(context, |c2s, context| c2s.answered(ask, answer, context));
+        }));
+    }
+
+    fn answered(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
+        self.feed(Input::Answered(ask, answer), context);
+        self.pump(context);
+    }
+
+    pub(crate) fn load_credentials(&mut self, ask: Ask, account: &BareJid, context: &mut Context<Self>) {
+        self.epoch = self.shared.table.epoch().now();
+        let login = self.shared.store.load_login(account);
+        let number = self.alive.to_string();
+        let answer = async move {
+            match login.await {
+                Ok(login) => {
+                    let credentials = login.filter(|login| !login.disabled).map(|login| login.credentials);
+                    Some(Answer::Credentials { credentials, nonce: nonce() })
+                }
+                Err(error) => {
+                    log::warn!(target: "c2s:load_credentials", "{number} the store did not answer: {error}");
+                    None
+                }
+            }
+        };
+        self.ask(ask, answer, context);
+    }
+
+    pub(crate) fn check_password(&mut self, ask: Ask, check: PasswordCheck, context: &mut Context<Self>) {
+        let running = self.shared.offload.run(move || check.run());
+        let within = self.shared.times.ask;
+        let answer = async move {
+            let right = running.ok()?.within(within).await.ok()?;
+            Some(Answer::PasswordChecked(right))
+        };
+        self.ask(ask, answer, context);
+    }
+
+    /// Writes the reply to a request when it comes; where none comes, says so itself.
+    pub(crate) fn answer_later(
+        &mut self,
+        ask: Ask,
+        routed: Routed,
+        request: &Stanza,
+        context: &mut Context<Self>,
+    ) {
+        let error =
+            StanzaError::new(Condition::ResourceConstraint).with_text("the server could not answer in time");
+        let no_answer = request.error(&error);
+        let within = self.shared.times.ask;
+        let answer = async move {
+            let reply = match routed {
+                Routed::Done => None,
+                Routed::Reply(reply) => Some(reply),
+                Routed::Later(reply) => tokio::time::timeout(within, reply).await.ok().or(no_answer),
+            };
+            Some(Answer::Reply(reply))
+        };
+        let within_all = within + within;
+        let answer = async move { tokio::time::timeout(within_all, answer).await.ok().flatten() };
+        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
+            let answer = answer.unwrap_or(Answer::Unavailable(Unavailable));
+            c2s.contain(context, |c2s, context| c2s.answered(ask, answer, context));
+        }));
+    }
+
+    pub(crate) fn claim(
+        &mut self,
+        ask: Ask,
+        account: BareJid,
+        resource: Option<String>,
+        context: &mut Context<Self>,
+    ) {
+        let (reply, answer) = reply();
+        let claim = Claim {
+            account,
+            resource,
+            epoch: self.epoch,
+            deliver: self.ports.deliver.clone(),
+            control: self.ports.control.clone(),
+            reply,
+        };
+        let sent = self.shared.sessions.claim.send(claim).is_ok();
+        let answer = answer.within(self.shared.times.ask);
+        let answer = async move { if sent { answer.await.ok() } else { None } };
+        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
+            c2s.contain(context, |c2s, context| c2s.claimed(ask, answer, context));
+        }));
+    }
+
+    fn claimed(
+        &mut self,
+        ask: Ask,
+        answer: Option<Result<Bound, session_manager::ClaimRefused>>,
+        context: &mut Context<Self>,
+    ) {
+        let answer = match answer {
+            Some(Ok(bound)) => {
+                let jid = bound.seat.jid().clone();
+                self.seat = Some(bound.seat);
+                self.inherit(bound.handed);
+                Ok(jid)
+            }
+            Some(Err(refused)) => Err(match refused {
+                session_manager::ClaimRefused::Conflict => ClaimRefused::Conflict,
+                session_manager::ClaimRefused::TooManySessions => ClaimRefused::TooManySessions,
+                session_manager::ClaimRefused::AccountGone => ClaimRefused::AccountGone,
+            }),
+            None => Err(ClaimRefused::Unavailable),
+        };
+        if let Ok(jid) = &answer {
+            log::info!(target: "c2s:bound", "{} {jid} bound", self.alive);
+        }
+        self.feed(Input::Answered(ask, Answer::Claimed(answer)), context);
+        self.keep_owed();
+        if std::mem::take(&mut self.hand_over_early) {
+            self.hand_over(context);
+        }
+        self.drain_spill();
+        self.pump(context);
+    }
+}
+
+/// A nonce for SCRAM: 24 random bytes as text without comma (RFC 5802, 5.1).
+fn nonce() -> String {
+    STANDARD_NO_PAD.encode(rand::random::<[u8; 24]>())
+}

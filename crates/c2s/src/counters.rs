@@ -1,0 +1,60 @@
+//! What all client streams count: how they closed, who logged in how, what could not be written.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use parking_lot::Mutex;
+
+/// Counters of all client streams of a server. Labels come from our own enumerations, never from a peer.
+#[derive(Debug, Default)]
+pub struct Counters {
+    closed: Mutex<BTreeMap<String, u64>>,
+    sasl: Mutex<BTreeMap<String, u64>>,
+    stalled: AtomicU64,
+    held: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn closed(&self, reason: &str) {
+        count(&self.closed, reason);
+    }
+
+    pub(crate) fn sasl(&self, mechanism: &str, result: &str) {
+        count(&self.sasl, &format!("{mechanism} {result}"));
+    }
+
+    pub(crate) fn stalled(&self) {
+        self.stalled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn held(&self) {
+        self.held.fetch_add(1, Relaxed);
+    }
+
+    /// Streams that ended, by reason.
+    pub fn closed_by_reason(&self) -> BTreeMap<String, u64> {
+        self.closed.lock().clone()
+    }
+
+    /// Attempts to log in, by mechanism and result.
+    pub fn sasl_by_result(&self) -> BTreeMap<String, u64> {
+        self.sasl.lock().clone()
+    }
+
+    /// (connections lost because nothing could be written, times a full outbox made a session take no more).
+    pub fn slow_readers(&self) -> (u64, u64) {
+        (self.stalled.load(Relaxed), self.held.load(Relaxed))
+    }
+}
+
+fn count(counts: &Mutex<BTreeMap<String, u64>>, label: &str) {
+    let mut counts = counts.lock();
+    match counts.get_mut(label) {
+        Some(counter) => *counter += 1,
+        None => {
+            counts.insert(label.to_owned(), 1);
+        }
+    }
+}

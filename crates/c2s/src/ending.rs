@@ -1,0 +1,241 @@
+//! The end of a session: its mailbox is emptied, its resource given back or handed over, and whatever it had taken but
+//! not written goes on, in order: to the session that takes the resource, or its way back.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use rjabberd_actors::reply;
+use rjabberd_c2s_proto::{CloseReason, ControlInput, Input, Session};
+use rjabberd_session_manager::{Handed, Parcel, Release, Released, Seat};
+use rjabberd_xmpp::{FullJid, Jid, PresenceType, Stanza, StanzaKind};
+
+use crate::{C2s, messages::Tick, redact};
+
+/// How often an ending session looks whether its mailbox is empty, should nothing else tell.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A session that ends.
+pub(crate) struct Ending {
+    seat: Arc<Seat>,
+    session: Session,
+    hands_over: bool,
+    /// Taken and not written, in order.
+    leftover: VecDeque<Arc<Parcel>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The mailbox still holds stanzas.
+    Emptying,
+    /// The session manager was asked to free the resource.
+    Releasing,
+    /// Nothing is left.
+    Done,
+}
+
+impl Ending {
+    pub(crate) fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    pub(crate) fn jid(&self) -> &FullJid {
+        self.seat.jid()
+    }
+}
+
+/// Presence that an earlier session of this resource owed when it was replaced, and that nobody took back yet.
+#[derive(Default)]
+pub(crate) struct Inherited {
+    available: bool,
+    directed: Vec<Jid>,
+}
+
+impl C2s {
+    /// Takes a stanza from somebody else.
+    pub(crate) fn take_delivery(&mut self, parcel: Arc<Parcel>) {
+        if let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Emptying) {
+            ending.leftover.push_back(parcel);
+            return;
+        }
+        if self.phase != crate::Phase::Open
+            || !self.state.as_ref().is_some_and(|state| state.wants_delivery())
+        {
+            // Dropped here, it finds its way back.
+            return;
+        }
+        if log::log_enabled!(target: "c2s:send", log::Level::Debug) {
+            let text = redact::stanza(parcel.stanza());
+            log::debug!(target: "c2s:send", "{} Send XML on stream = \"{text}\"", self.alive);
+        }
+        self.outbox.push_parcel(parcel);
+        if self.outbox.len() >= self.shared.outbox_bytes_max
+            && let Some(seat) = &self.seat
+            && !seat.is_spilling()
+        {
+            self.shared.counters.held();
+            seat.hold();
+        }
+    }
+
+    /// After each delivery the mailbox may be empty, which an ending and a spill wait for.
+    pub(crate) fn after_delivery(&mut self, context: &mut Context<Self>) {
+        if self.ending.is_some() {
+            self.check_ending(context);
+        } else {
+            self.drain_spill();
+        }
+    }
+
+    pub(crate) fn spill_ready(&mut self, context: &mut Context<Self>) {
+        if let Some(seat) = self.seat.as_ref().or(self.ending.as_ref().map(|ending| &ending.seat)) {
+            seat.heard();
+        }
+        self.after_delivery(context);
+    }
+
+    /// Takes what spilled, once the mailbox is empty and the client has read most of what it was sent.
+    pub(crate) fn drain_spill(&mut self) {
+        let low = self.shared.outbox_bytes_max / 4;
+        let Some(seat) = self.seat.clone() else { return };
+        if !self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
+            return;
+        }
+        while seat.is_spilling() && seat.depth() == 0 && self.outbox.len() <= low {
+            let (parcels, open) = seat.drain(low.max(1));
+            for parcel in parcels {
+                self.take_delivery(parcel);
+            }
+            if open {
+                return;
+            }
+        }
+    }
+
+    /// Another session takes the resource. What was not begun to be written goes over to it.
+    pub(crate) fn hand_over(&mut self, context: &mut Context<Self>) {
+        if self.seat.is_none() {
+            // Not told yet that it is ours, or ending already: then the session manager learns of that.
+            self.hand_over_early = self.ending.is_none();
+            return;
+        }
+        self.handing = self.outbox.take_unwritten();
+        self.feed(Input::Control(ControlInput::Replaced), context);
+    }
+
+    /// The machine says that its session ends.
+    pub(crate) fn end_session(&mut self, session: Session, reason: CloseReason, context: &mut Context<Self>) {
+        self.owed = None;
+        let Some(seat) = self.seat.take() else { return };
+        seat.hold();
+        seat.set_presence(None);
+        let leftover = match reason {
+            CloseReason::Replaced => std::mem::take(&mut self.handing),
+            CloseReason::Lost(_) | CloseReason::TimedOut(_) => self.outbox.take_all(),
+            _ => VecDeque::new(),
+        };
+        let hands_over = reason == CloseReason::Replaced;
+        self.ending = Some(Ending { seat, session, hands_over, leftover, stage: Stage::Emptying });
+        self.check_ending(context);
+    }
+
+    /// A resource that was claimed for a stream which has ended meanwhile.
+    pub(crate) fn give_back(&mut self, jid: &FullJid) {
+        if self.seat.as_ref().is_some_and(|seat| seat.jid() == jid) {
+            self.abandon_seat();
+        }
+    }
+
+    /// Gives the seat back without waiting for anything: what is in its spill finds its way back.
+    pub(crate) fn abandon_seat(&mut self) {
+        let ending = self.ending.take().filter(|ending| !ending.is_done());
+        let (seat, leftover) = match (self.seat.take(), ending) {
+            (Some(seat), _) => (seat, self.outbox.take_all()),
+            (None, Some(ending)) => (ending.seat, ending.leftover),
+            (None, None) => return,
+        };
+        let spill = seat.close();
+        // The session manager lives as long as the server.
+        let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
+        leftover.into_iter().chain(spill).for_each(drop);
+    }
+
+    /// Goes on with an ending once the mailbox is empty.
+    pub(crate) fn check_ending(&mut self, context: &mut Context<Self>) {
+        let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Emptying) else {
+            return;
+        };
+        if ending.seat.depth() > 0 {
+            let look = self.arm(LOOK, Tick::Ending);
+            self.timers.ending = Some(look);
+            return;
+        }
+        let seat = ending.seat.clone();
+        if ending.hands_over {
+            ending.stage = Stage::Done;
+            let handed = Handed {
+                available: ending.session.priority.is_some() || self.inherited.available,
+                directed: ending
+                    .session
+                    .directed
+                    .drain(..)
+                    .chain(self.inherited.directed.drain(..))
+                    .collect(),
+                queue: std::mem::take(&mut ending.leftover),
+            };
+            // The session manager lives as long as the server.
+            let _gone = self.shared.sessions.released.send(Released { seat, handed });
+            self.stop_when_done(context);
+            return;
+        }
+        ending.stage = Stage::Releasing;
+        let (reply, answer) = reply();
+        let _gone = self.shared.sessions.release.send(Release { seat, reply: Some(reply) });
+        let answer = answer.within(self.shared.times.ask);
+        context.spawn(answer.into_actor(self).map(|_, c2s, context| {
+            c2s.contain(context, C2s::released);
+        }));
+    }
+
+    /// The row is gone: nothing new comes, and what is here goes back, the oldest first.
+    fn released(&mut self, context: &mut Context<Self>) {
+        let Some(ending) = &mut self.ending else { return };
+        ending.stage = Stage::Done;
+        let leftover = std::mem::take(&mut ending.leftover);
+        let jid = ending.seat.jid().clone();
+        let told = std::mem::take(&mut ending.session.directed);
+        let available = ending.session.priority.is_some() || self.inherited.available;
+        leftover.into_iter().chain(ending.seat.close()).for_each(drop);
+        if available {
+            self.shared.router.presence_lost(&jid);
+        }
+        for to in std::mem::take(&mut self.inherited.directed) {
+            if !told.contains(&to) {
+                self.route_unavailable(&jid, to);
+            }
+        }
+        self.stop_when_done(context);
+    }
+
+    pub(crate) fn inherit(&mut self, handed: Option<Handed>) {
+        if let Some(handed) = handed {
+            self.inherited = Inherited { available: handed.available, directed: handed.directed };
+        }
+    }
+
+    /// The session became unavailable: so it is to those who knew it as its predecessor.
+    pub(crate) fn tell_inherited(&mut self) {
+        self.inherited.available = false;
+        let Some(jid) = self.seat.as_ref().map(|seat| seat.jid().clone()) else { return };
+        for to in std::mem::take(&mut self.inherited.directed) {
+            self.route_unavailable(&jid, to);
+        }
+    }
+
+    fn route_unavailable(&self, jid: &FullJid, to: Jid) {
+        let mut stanza = Stanza::new(StanzaKind::Presence(PresenceType::Unavailable), &[]);
+        (stanza.from, stanza.to) = (Some(jid.clone().into()), Some(to));
+        // Presence is answered by nobody.
+        let _routed = self.shared.router.route(stanza, jid);
+    }
+}

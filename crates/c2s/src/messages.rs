@@ -1,0 +1,22 @@
+//! What a c2s takes of its own: the clock's ticks. The rest it takes is owned by whoever gives it: batches by the
+//! receiver, parcels and control by the session manager.
+
+use rjabberd_actors::Letter;
+use rjabberd_c2s_proto::Deadline;
+
+/// Something that was armed has come due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// A deadline of the stream.
+    Deadline(Deadline),
+    /// Time to see whether writing makes progress.
+    Stall,
+    /// The last bytes could not be written in time.
+    CloseFlush,
+    /// Time to look again whether the mailbox is empty, so that the session can end.
+    Ending,
+}
+
+impl Letter for Tick {
+    const CONTROL: bool = true;
+}

@@ -1,0 +1,172 @@
+//! What waits to be written to one client: bytes in order, and whose stanzas they are.
+//!
+//! Pure. A parcel is delivered when its last byte was written; what was not written whole can be taken out again, at a
+//! stanza's boundary, to be handed over or to find its way back. Empty, it owns no buffer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Buf, BytesMut};
+use rjabberd_session_manager::Parcel;
+
+/// Bytes and parcels that wait to be written.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    buffer: BytesMut,
+    /// Position in the stream of the buffer's first byte.
+    written: u64,
+    parcels: VecDeque<Entry>,
+}
+
+/// A parcel, and where in the stream its bytes stand.
+struct Entry {
+    start: u64,
+    end: u64,
+    parcel: Arc<Parcel>,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// What to write next.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Says how many bytes it took.
+    pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> usize {
+        let start = self.written + self.buffer.len() as u64;
+        parcel.stanza().write(&mut self.buffer);
+        let end = self.written + self.buffer.len() as u64;
+        self.parcels.push_back(Entry { start, end, parcel });
+        (end - start) as usize
+    }
+
+    /// The first `bytes` were written.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.buffer.advance(bytes);
+        self.written += bytes as u64;
+        while self.parcels.front().is_some_and(|entry| entry.end <= self.written) {
+            if let Some(entry) = self.parcels.pop_front() {
+                entry.parcel.delivered();
+            }
+        }
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        if self.parcels.is_empty() && self.parcels.capacity() > 8 {
+            self.parcels = VecDeque::new();
+        }
+    }
+
+    /// Takes out every parcel of which nothing was written; the rest of one that was begun stays, so that what follows
+    /// on this stream is still XML. Other bytes that waited are gone: they belonged to this stream.
+    pub(crate) fn take_unwritten(&mut self) -> VecDeque<Arc<Parcel>> {
+        let begun = self.parcels.pop_front_if(|entry| entry.start < self.written);
+        let kept = begun.as_ref().map_or(0, |entry| (entry.end - self.written) as usize);
+        self.buffer.truncate(kept);
+        let taken = self.parcels.drain(..).map(|entry| entry.parcel).collect();
+        self.parcels.extend(begun);
+        taken
+    }
+
+    /// Takes out every parcel that was not written whole, because nothing can be written any more.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Arc<Parcel>> {
+        self.buffer = BytesMut::new();
+        std::mem::take(&mut self.parcels).into_iter().map(|entry| entry.parcel).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use rjabberd_session_manager::Undelivered;
+    use rjabberd_xmpp::{MessageType, Stanza, StanzaKind};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Back(Mutex<Vec<String>>);
+
+    impl Undelivered for Back {
+        fn undelivered(self: Arc<Self>, stanza: Stanza) {
+            self.0.lock().push(stanza.id.unwrap_or_default());
+        }
+    }
+
+    fn filled(back: &Arc<Back>, ids: &[&str]) -> (Outbox, Vec<usize>) {
+        let mut outbox = Outbox::default();
+        let sizes = ids
+            .iter()
+            .map(|id| {
+                let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+                stanza.id = Some((*id).to_owned());
+                outbox.push_parcel(Parcel::new(stanza, back.clone()))
+            })
+            .collect();
+        (outbox, sizes)
+    }
+
+    #[test]
+    fn a_parcel_whose_last_byte_was_written_does_not_come_back() {
+        let back = Arc::new(Back::default());
+        let (mut outbox, sizes) = filled(&back, &["a", "b"]);
+        outbox.advance(sizes[0]);
+        drop(outbox);
+        assert_eq!(*back.0.lock(), ["b"]);
+    }
+
+    #[test]
+    fn a_parcel_whose_last_byte_is_missing_comes_back() {
+        let back = Arc::new(Back::default());
+        let (mut outbox, sizes) = filled(&back, &["a"]);
+        outbox.advance(sizes[0] - 1);
+        drop(outbox);
+        assert_eq!(*back.0.lock(), ["a"]);
+    }
+
+    #[test]
+    fn a_stanza_that_was_begun_is_finished_and_the_others_are_taken_in_order() {
+        let back = Arc::new(Back::default());
+        let (mut outbox, sizes) = filled(&back, &["a", "b", "c"]);
+        outbox.advance(5);
+        let rest = outbox.bytes()[..sizes[0] - 5].to_vec();
+        let taken: Vec<_> =
+            outbox.take_unwritten().iter().map(|parcel| parcel.stanza().id.clone().unwrap()).collect();
+        assert_eq!(taken, ["b", "c"]);
+        assert_eq!(outbox.bytes(), rest);
+        assert_eq!(*back.0.lock(), ["b", "c"], "the taken ones were dropped by this test");
+        outbox.advance(rest.len());
+        drop(outbox);
+        assert_eq!(*back.0.lock(), ["b", "c"], "the begun one was delivered");
+    }
+
+    #[test]
+    fn bytes_of_our_own_count_in_the_positions() {
+        let back = Arc::new(Back::default());
+        let (mut outbox, _) = filled(&back, &[]);
+        outbox.push(b"<own/>");
+        let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+        stanza.id = Some("a".to_owned());
+        outbox.push_parcel(Parcel::new(stanza, back.clone()));
+        outbox.advance(6);
+        assert!(back.0.lock().is_empty());
+        assert_eq!(outbox.take_unwritten().len(), 1);
+        assert!(outbox.is_empty());
+    }
+}

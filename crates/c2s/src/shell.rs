@@ -1,0 +1,357 @@
+//! Hands the machine its inputs, in order, and carries out its actions: one arm each, no decision of the protocol.
+
+use std::time::Duration;
+
+use actix::{ActorContext, Context};
+use rjabberd_actors::{Timer, arm};
+use rjabberd_c2s_proto::{
+    Action, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
+};
+use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
+use rjabberd_router::Routed;
+use rjabberd_session_manager::Control;
+use rjabberd_transport::TlsInfo;
+use rjabberd_xmpp::Stanza;
+
+use crate::{C2s, Phase, fresh, messages::Tick, redact};
+
+/// Elements in a batch once the session is established; before, it is one.
+const BATCH_MAX: usize = 64;
+
+impl C2s {
+    /// Hands in what was read, for as long as the machine wants it; then asks for more.
+    pub(crate) fn pump(&mut self, context: &mut Context<Self>) {
+        while self.phase == Phase::Open && self.wants_element() {
+            let Some(event) = self.batch.pop_front() else { break };
+            self.event(event, context);
+        }
+        if self.phase != Phase::Open {
+            self.lost_after_close();
+            self.batch.clear();
+        }
+        self.give_credit();
+    }
+
+    fn wants_element(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.wants_element())
+    }
+
+    fn event(&mut self, event: Event, context: &mut Context<Self>) {
+        let input = match event {
+            Event::HeaderRead(header) => Input::HeaderRead(header, fresh()),
+            Event::ElementRead(fragment) => Input::ElementRead(fragment),
+            Event::StreamEnded => Input::StreamEnded,
+            Event::Refused(error) => {
+                self.refused = Some(error.clone());
+                Input::XmlRefused(error, fresh())
+            }
+            Event::BytesBehindStartTls => Input::BytesBehindStartTls,
+            Event::TlsStarted(info) => {
+                self.log_tls(&info);
+                if std::mem::take(&mut self.tls_opening) {
+                    return;
+                }
+                Input::TlsStarted
+            }
+            Event::Lost(loss) => Input::ConnectionLost(match loss {
+                Loss::Eof => LostReason::Eof,
+                Loss::Broken => LostReason::Broken,
+                Loss::Tls => LostReason::Tls,
+            }),
+        };
+        self.feed(input, context);
+    }
+
+    /// The receiver has seen the end of a connection that we were closing: nothing is left to write to.
+    fn lost_after_close(&mut self) {
+        let lost = self.batch.iter().any(|event| matches!(event, Event::Lost(_)));
+        if lost && matches!(self.phase, Phase::Closing(_)) {
+            self.phase = Phase::Gone;
+        }
+    }
+
+    /// Lets the receiver read one batch more, unless the machine has to be answered first or the client does not read
+    /// what it asked for.
+    pub(crate) fn give_credit(&mut self) {
+        let unread = self.outbox.len() >= self.shared.outbox_bytes_max;
+        if self.phase != Phase::Open
+            || self.credit_given
+            || !self.batch.is_empty()
+            || !self.wants_element()
+            || unread
+        {
+            return;
+        }
+        // `<proceed/>` goes out in plain before the handshake begins; the writer comes back here.
+        if matches!(self.order, Order::StartTls(_)) && !self.outbox.is_empty() {
+            return;
+        }
+        let established = self.state.as_ref().is_some_and(|state| state.wants_delivery());
+        let elements_max = if established { BATCH_MAX } else { 1 };
+        let order = std::mem::replace(&mut self.order, Order::Continue);
+        self.credit(Credit { order, elements_max });
+    }
+
+    pub(crate) fn credit(&mut self, credit: Credit) {
+        self.credit_given = true;
+        // A receiver that is gone has said why before.
+        let _gone = self.receiver.send(credit);
+    }
+
+    /// Advances the machine by one input and does what it says.
+    pub(crate) fn feed(&mut self, input: Input, context: &mut Context<Self>) {
+        let Some(state) = self.state.take() else { return };
+        let mut actions = Vec::new();
+        self.state = Some(state.on(input, &mut actions));
+        self.perform(actions, context);
+    }
+
+    /// Carries out actions, in order.
+    pub(crate) fn perform(&mut self, actions: Vec<Action>, context: &mut Context<Self>) {
+        for action in actions {
+            self.act(action, context);
+        }
+        self.stop_when_done(context);
+    }
+
+    fn act(&mut self, action: Action, context: &mut Context<Self>) {
+        match action {
+            Action::Write(bytes) => self.write(&bytes),
+            Action::Order(order) => {
+                self.order = match order {
+                    ProtoOrder::NewStream(limits) => Order::NewStream(limits),
+                    ProtoOrder::StartTls(limits) => Order::StartTls(limits),
+                }
+            }
+            Action::LoadCredentials(ask, account) => self.load_credentials(ask, &account, context),
+            Action::CheckPassword(ask, check) => self.check_password(ask, check, context),
+            Action::AskRegistration(ask, host, request) => {
+                let routed = self.shared.router.answer_stranger(&host, &request);
+                self.answer_later(ask, routed, &request, context);
+            }
+            Action::Claim(ask, account, resource) => self.claim(ask, account, resource, context),
+            Action::Release(jid) => self.give_back(&jid),
+            Action::Route(stanza) => self.route(stanza, context),
+            Action::SetPresence(priority, stanza) => self.set_presence(priority, stanza),
+            Action::EndSession(session, reason) => self.end_session(*session, reason, context),
+            Action::SetDeadline(deadline) => self.set_deadline(deadline),
+            Action::ClearDeadline(deadline) => *self.timer(deadline) = None,
+            Action::StateChanged(state) => {
+                log::debug!(target: "c2s:state", "{} {state}", self.alive);
+            }
+            Action::Authenticated(account, mechanism) => {
+                self.shared.counters.sasl(mechanism.name(), "success");
+                log::info!(
+                    target: "c2s:authenticated",
+                    "{} {account} logged in by {} from {}", self.alive, mechanism.name(), self.transport.peer()
+                );
+            }
+            Action::AuthenticationFailed(mechanism, failure) => {
+                let mechanism = mechanism.map_or("unknown", |mechanism| mechanism.name());
+                self.shared.counters.sasl(mechanism, failure.name());
+                log::info!(
+                    target: "c2s:authentication_failed",
+                    "{} login by {mechanism} from {} failed: {}", self.alive, self.transport.peer(), failure.name()
+                );
+            }
+            Action::Close(reason) => self.close(reason),
+            Action::Drop(reason) => self.drop_connection(reason),
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.phase == Phase::Gone {
+            return;
+        }
+        log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::own(bytes));
+        self.outbox.push(bytes);
+    }
+
+    /// Writes a stanza that answers the client's own.
+    pub(crate) fn write_stanza(&mut self, stanza: &Stanza) {
+        if self.phase == Phase::Gone {
+            return;
+        }
+        log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::stanza(stanza));
+        let mut bytes = bytes::BytesMut::new();
+        stanza.write(&mut bytes);
+        self.outbox.push(&bytes);
+    }
+
+    fn route(&mut self, stanza: Stanza, context: &mut Context<Self>) {
+        // Where the session has ended, its `from` still says who it was.
+        let Some(Ok(sender)) = stanza.from.clone().map(|from| from.try_into_full()) else {
+            log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
+            return;
+        };
+        let request = stanza.is_request().then(|| stanza.clone());
+        match self.shared.router.route(stanza, &sender) {
+            Routed::Done => {}
+            Routed::Reply(reply) => self.write_stanza(&reply),
+            later @ Routed::Later(_) => {
+                let ask = self.own_ask();
+                self.feed(Input::RouteDeferred(ask), context);
+                if let Some(request) = request {
+                    self.answer_later(ask, later, &request, context);
+                }
+            }
+        }
+        self.keep_owed();
+    }
+
+    fn set_presence(&mut self, priority: Option<i8>, stanza: Stanza) {
+        if let Some(seat) = &self.seat {
+            self.shared.router.presence(seat, stanza, priority);
+        }
+        if priority.is_none() {
+            self.tell_inherited();
+        }
+        self.keep_owed();
+    }
+
+    /// Keeps what a panic of the machine must not lose.
+    pub(crate) fn keep_owed(&mut self) {
+        self.owed = self.state.as_ref().and_then(|state| state.session().cloned());
+    }
+
+    fn timer(&mut self, deadline: Deadline) -> &mut Option<Timer> {
+        match deadline {
+            Deadline::Header => &mut self.timers.header,
+            Deadline::Negotiation => &mut self.timers.negotiation,
+            Deadline::Idle => &mut self.timers.idle,
+            Deadline::PingAnswer => &mut self.timers.ping,
+        }
+    }
+
+    fn set_deadline(&mut self, deadline: Deadline) {
+        let mut after = self.shared.times.deadline(deadline);
+        if matches!(deadline, Deadline::Header | Deadline::Negotiation) {
+            after = after.saturating_sub(self.accepted.elapsed());
+        }
+        *self.timer(deadline) = Some(self.arm(after, Tick::Deadline(deadline)));
+    }
+
+    pub(crate) fn arm(&self, after: Duration, tick: Tick) -> Timer {
+        let ports = self.ports.clone();
+        arm(after, move || {
+            // The actor is gone: so is what the tick was about.
+            let _gone = ports.clock.send(tick);
+        })
+    }
+
+    pub(crate) fn tick(&mut self, tick: Tick, context: &mut Context<Self>) {
+        match tick {
+            Tick::Deadline(Deadline::Idle) => {
+                let silent = self.transport.last_read().elapsed();
+                let idle = self.shared.times.idle;
+                if silent < idle {
+                    self.timers.idle = Some(self.arm(idle - silent, tick));
+                } else {
+                    self.feed(Input::DeadlinePassed(Deadline::Idle), context);
+                }
+            }
+            Tick::Deadline(deadline) => {
+                *self.timer(deadline) = None;
+                self.feed(Input::DeadlinePassed(deadline), context);
+            }
+            Tick::Stall => self.check_stall(context),
+            Tick::CloseFlush => {
+                self.phase = Phase::Gone;
+                self.credit(Credit { order: Order::Close, elements_max: 1 });
+                self.stop_when_done(context);
+            }
+            Tick::Ending => self.check_ending(context),
+        }
+    }
+
+    pub(crate) fn obey(&mut self, control: Control, context: &mut Context<Self>) {
+        let input = match control {
+            Control::HandOver => return self.hand_over(context),
+            Control::SpillReady => return self.spill_ready(context),
+            Control::Overflowed => ControlInput::Overflowed,
+            Control::Kick => ControlInput::Kicked,
+            Control::AccountRemoved => ControlInput::AccountRemoved,
+            Control::CredentialsChanged => ControlInput::CredentialsChanged,
+            Control::Shutdown => ControlInput::Shutdown,
+        };
+        self.feed(Input::Control(input), context);
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        if self.phase == Phase::Open {
+            self.log_close(reason);
+            self.phase = Phase::Closing(reason);
+            self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
+            self.timers.close_flush = Some(self.arm(self.shared.times.close_flush, Tick::CloseFlush));
+        }
+    }
+
+    fn drop_connection(&mut self, reason: CloseReason) {
+        if self.phase == Phase::Open {
+            self.log_close(reason);
+        }
+        self.phase = Phase::Gone;
+        self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
+        self.credit(Credit { order: Order::Close, elements_max: 1 });
+    }
+
+    /// Ends the actor when the connection is closed and the session has left nothing behind.
+    pub(crate) fn stop_when_done(&mut self, context: &mut Context<Self>) {
+        if self.phase == Phase::Gone
+            && self.ending.as_ref().is_none_or(|ending| ending.is_done())
+            && self.seat.is_none()
+        {
+            context.stop();
+        }
+    }
+
+    /// A number for a question that the shell asks on its own account; the machine counts its own from 0 up.
+    fn own_ask(&mut self) -> Ask {
+        Ask(rand::random::<u32>() | 1 << 31)
+    }
+
+    fn log_tls(&self, info: &TlsInfo) {
+        let name = info.server_name.as_deref().unwrap_or("no name");
+        log::debug!(target: "c2s:tls", "{} {} {} for {name}", self.alive, info.version, info.cipher);
+    }
+
+    fn log_close(&self, reason: CloseReason) {
+        let label = label(reason);
+        self.shared.counters.closed(&label);
+        let who = match (&self.seat, &self.ending) {
+            (Some(seat), _) => seat.jid().to_string(),
+            (None, Some(ending)) => ending.jid().to_string(),
+            (None, None) => "a stream without session".to_owned(),
+        };
+        let because = self.refused.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        let (received, sent) = self.transport.counts();
+        log::info!(
+            target: "c2s:close",
+            "{} Closed {who} from {}: {label}{because}; {} s, {received} bytes received, {sent} sent",
+            self.alive, self.transport.peer(), self.accepted.elapsed().as_secs()
+        );
+    }
+}
+
+/// A close reason as log and metrics name it.
+fn label(reason: CloseReason) -> String {
+    match reason {
+        CloseReason::ClientClosed => "client-closed".to_owned(),
+        CloseReason::StreamError(condition) => format!("stream-error-{}", condition.name()),
+        CloseReason::Replaced => "replaced".to_owned(),
+        CloseReason::Kicked => "kicked".to_owned(),
+        CloseReason::Overflowed => "overflowed".to_owned(),
+        CloseReason::AccountRemoved => "account-removed".to_owned(),
+        CloseReason::CredentialsChanged => "credentials-changed".to_owned(),
+        CloseReason::Shutdown => "shutdown".to_owned(),
+        CloseReason::TimedOut(Deadline::Header) => "header-timeout".to_owned(),
+        CloseReason::TimedOut(Deadline::Negotiation) => "negotiation-timeout".to_owned(),
+        CloseReason::TimedOut(Deadline::Idle | Deadline::PingAnswer) => "ping-timeout".to_owned(),
+        CloseReason::Lost(LostReason::Eof) => "lost-eof".to_owned(),
+        CloseReason::Lost(LostReason::Broken) => "lost-broken".to_owned(),
+        CloseReason::Lost(LostReason::WriteStalled) => "lost-write-stalled".to_owned(),
+        CloseReason::Lost(LostReason::Tls) => "lost-tls".to_owned(),
+        CloseReason::StartTlsFailed => "starttls-failed".to_owned(),
+        CloseReason::Panicked => "panicked".to_owned(),
+    }
+}

@@ -1,0 +1,76 @@
+//! What was routed, by kind, and what became of it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rjabberd_xmpp::StanzaKind;
+
+/// Counters of the router.
+#[derive(Debug, Default)]
+pub struct Counters {
+    messages: AtomicU64,
+    presences: AtomicU64,
+    iqs: AtomicU64,
+    delivered: AtomicU64,
+    bounced: AtomicU64,
+    dropped: AtomicU64,
+    came_back: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountersSnapshot {
+    /// Messages that clients sent.
+    pub messages: u64,
+    /// Presences that clients sent.
+    pub presences: u64,
+    /// Iqs that clients sent.
+    pub iqs: u64,
+    /// Stanzas that a session took.
+    pub delivered: u64,
+    /// Stanzas answered by an error.
+    pub bounced: u64,
+    /// Stanzas dropped as the RFC says.
+    pub dropped: u64,
+    /// Stanzas that a session had taken and gave back.
+    pub came_back: u64,
+}
+
+impl Counters {
+    pub(crate) fn routed(&self, kind: StanzaKind) {
+        let counter = match kind {
+            StanzaKind::Message(_) => &self.messages,
+            StanzaKind::Presence(_) => &self.presences,
+            StanzaKind::Iq(_) => &self.iqs,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn delivered(&self) {
+        self.delivered.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn bounced(&self) {
+        self.bounced.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn came_back(&self) {
+        self.came_back.fetch_add(1, Relaxed);
+    }
+
+    /// All counters, each read once.
+    pub fn snapshot(&self) -> CountersSnapshot {
+        CountersSnapshot {
+            messages: self.messages.load(Relaxed),
+            presences: self.presences.load(Relaxed),
+            iqs: self.iqs.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            bounced: self.bounced.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            came_back: self.came_back.load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Delivery to the sessions of an account (RFC 6121, 8.5.2 and 8.5.3): who gets a stanza, and what it comes to if
+//! nobody does.
+
+use std::sync::Arc;
+
+use rjabberd_session_manager::{Parcel, Seat};
+use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, MessageType, PresenceType, Stanza, StanzaKind};
+
+use crate::{Routed, Router};
+
+impl Router {
+    pub(crate) fn parcel(&self, stanza: Stanza) -> Arc<Parcel> {
+        Parcel::new(stanza, self.inner.clone())
+    }
+
+    /// RFC 6121, 8.5.3: a full JID.
+    pub(crate) fn to_full(&self, stanza: Stanza, to: &FullJid) -> Routed {
+        let parcel = self.parcel(stanza);
+        if self.inner.table.deliver_to(to, &parcel) {
+            self.inner.counters.delivered();
+            return Routed::Done;
+        }
+        // 8.5.3.2: no such resource.
+        let stanza = take_back(&parcel);
+        match stanza.kind {
+            StanzaKind::Message(MessageType::Normal | MessageType::Chat) => {
+                self.to_bare(stanza, &to.to_bare())
+            }
+            StanzaKind::Message(MessageType::Groupchat) | StanzaKind::Iq(IqType::Get | IqType::Set) => {
+                self.bounce(&stanza, Condition::ServiceUnavailable)
+            }
+            StanzaKind::Message(MessageType::Headline | MessageType::Error)
+            | StanzaKind::Presence(_)
+            | StanzaKind::Iq(IqType::Result | IqType::Error) => {
+                self.inner.counters.dropped();
+                Routed::Done
+            }
+        }
+    }
+
+    /// RFC 6121, 8.5.2: a bare JID; requests for the account itself do not come here.
+    pub(crate) fn to_bare(&self, stanza: Stanza, account: &BareJid) -> Routed {
+        match stanza.kind {
+            StanzaKind::Message(MessageType::Normal | MessageType::Chat) => {
+                self.to_chosen(stanza, account, most_available)
+            }
+            // 8.5.2.1.1: to all that want messages; not an error where there is none.
+            StanzaKind::Message(MessageType::Headline) => {
+                match self.to_chosen(stanza, account, wants_messages) {
+                    Routed::Reply(_) => Routed::Done,
+                    routed => routed,
+                }
+            }
+            StanzaKind::Message(MessageType::Groupchat) => {
+                self.bounce(&stanza, Condition::ServiceUnavailable)
+            }
+            StanzaKind::Presence(kind) => self.presence_to_bare(stanza, kind, account),
+            StanzaKind::Message(MessageType::Error) | StanzaKind::Iq(_) => {
+                self.inner.counters.dropped();
+                Routed::Done
+            }
+        }
+    }
+
+    /// 8.5.2.1.2: to all available resources. A probe is for the server, which knows no subscriptions yet.
+    fn presence_to_bare(&self, mut stanza: Stanza, kind: PresenceType, account: &BareJid) -> Routed {
+        match kind {
+            PresenceType::Probe => return Routed::Done,
+            PresenceType::Subscribe
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribe
+            | PresenceType::Unsubscribed => {
+                // RFC 6121, 3.1.2: stamped with the bare JID.
+                stanza.from = stanza.from.map(|from| from.to_bare().into());
+            }
+            PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => {}
+        }
+        let parcel = self.parcel(stanza);
+        self.inner.table.deliver_where(account, &parcel, |_, seat| seat.priority().is_some());
+        parcel.delivered();
+        Routed::Done
+    }
+
+    fn to_chosen(
+        &self,
+        stanza: Stanza,
+        account: &BareJid,
+        chosen: fn(&[Arc<Seat>], &Seat) -> bool,
+    ) -> Routed {
+        let parcel = self.parcel(stanza);
+        if self.inner.table.deliver_where(account, &parcel, chosen) > 0 {
+            self.inner.counters.delivered();
+            return Routed::Done;
+        }
+        // 8.5.1, 8.5.2.2: no such user and nobody there are not told apart.
+        self.bounce(&take_back(&parcel), Condition::ServiceUnavailable)
+    }
+
+    fn bounce(&self, stanza: &Stanza, condition: Condition) -> Routed {
+        let routed = Routed::refuse(stanza, condition);
+        match routed {
+            Routed::Reply(_) => self.inner.counters.bounced(),
+            _ => self.inner.counters.dropped(),
+        }
+        routed
+    }
+}
+
+/// Nobody took it: the stanza again, and no second way back for it.
+fn take_back(parcel: &Arc<Parcel>) -> Stanza {
+    parcel.delivered();
+    parcel.stanza().clone()
+}
+
+/// RFC 6121, 8.5.2.1.1: the "most available" resources: those that share the highest priority, if it is not negative.
+fn most_available(seats: &[Arc<Seat>], seat: &Seat) -> bool {
+    let highest = seats.iter().filter_map(|seat| seat.priority()).max();
+    wants_messages(seats, seat) && seat.priority() == highest
+}
+
+fn wants_messages(_: &[Arc<Seat>], seat: &Seat) -> bool {
+    seat.priority().is_some_and(|priority| priority >= 0)
+}

@@ -1,0 +1,27 @@
+//! The way back of a stanza that a session had taken and did not write: another resource, or a bounce.
+//!
+//! Runs wherever the stanza was dropped: in the session that ended, or in a thread that closed a mailbox.
+
+use std::sync::Arc;
+
+use rjabberd_session_manager::Undelivered;
+use rjabberd_xmpp::Stanza;
+
+use crate::{Inner, Routed, Router};
+
+impl Undelivered for Inner {
+    fn undelivered(self: Arc<Self>, stanza: Stanza) {
+        let router = Router { inner: self };
+        router.inner.counters.came_back();
+        let Some(to) = stanza.to.clone() else { return };
+        let routed = match to.try_into_full() {
+            Ok(full) => router.to_full(stanza, &full),
+            Err(account) => router.to_bare(stanza, &account),
+        };
+        let Routed::Reply(bounce) = routed else { return };
+        // A bounce that its addressee cannot take is dropped: errors are never answered.
+        if let Some(Ok(sender)) = bounce.to.clone().map(|to| to.try_into_full()) {
+            router.give(&sender, bounce);
+        }
+    }
+}
