@@ -2,7 +2,13 @@
 //!
 //! `main.rs` only calls [`command_line::main`]; everything else is in this library, so that tests reach it.
 
+pub mod accounts;
 mod calendar;
 pub mod certificate;
+pub mod command_line;
+pub mod commands;
 pub mod config;
+pub mod control;
 pub mod logging;
+pub mod run;
+pub mod start_error;

@@ -1,3 +1,7 @@
-//! The binary `rjabberd`.
+//! The binary `rjabberd`: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rjabberd_server::command_line::main()
+}

@@ -136,6 +136,13 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
+    /// Logs what is in use, and what clients will complain about.
+    pub fn log(&self) {
+        self.describe().iter().for_each(|line| log::info!(target: "server:certificate", "{line}"));
+        let problems = self.problems(SystemTime::now());
+        problems.iter().for_each(|line| log::error!(target: "server:certificate", "{line}"));
+    }
+
     /// One line on each certificate, for the log.
     pub fn describe(&self) -> Vec<String> {
         let loaded = self.loaded.read();

@@ -22,7 +22,6 @@ mod values;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-#[expect(unused_imports, reason = "the command line reads it")]
 pub(crate) use environment::CONFIG as CONFIG_VARIABLE;
 pub use network::{BadNetwork, Network};
 pub use settings::*;
