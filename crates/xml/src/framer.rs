@@ -5,7 +5,7 @@
 //! the reader does. Refuses what RFC 6120, 11.1 forbids as soon as the first byte of it is there.
 //! Invariant: what it answers depends on the bytes alone, never on how they were cut.
 
-use crate::scan::{is_name, is_name_start, is_space, plain_len};
+use crate::scan::{is_name, is_name_start, is_space, name_len, plain_len};
 use crate::{Limit, Limits, XmlError};
 
 /// What a whole frame is.
@@ -182,6 +182,13 @@ impl Framer {
             State::Text => self.text(bytes),
             State::Value(quote) => self.value(quote, bytes),
             State::Cdata(brackets) => self.cdata(brackets, bytes),
+            State::TagName
+            | State::EndTagName
+            | State::AttributeName(PREFIX_DECLARATION | PLAIN_ATTRIBUTE)
+                if is_name(byte) =>
+            {
+                Ok((name_len(bytes), None))
+            }
             State::Markup | State::Bang | State::CdataName(_) => self.markup(limits, byte),
             State::EndTag | State::EndTagName | State::EndTagSpace => self.end_tag(byte),
             State::Between
@@ -300,7 +307,6 @@ impl Framer {
 
     fn start_tag(&mut self, limits: &Limits, byte: u8) -> Taken {
         match (self.state, byte) {
-            (State::TagName, _) if is_name(byte) => Ok((1, None)),
             (State::TagName | State::Tag | State::AfterValue, b'>') => self.end_start_tag(),
             (State::TagName | State::Tag | State::AfterValue, b'/') => self.go(State::Slash),
             (State::TagName | State::Tag | State::AfterValue, _) if is_space(byte) => self.go(State::Tag),
@@ -311,7 +317,6 @@ impl Framer {
                 self.state = State::AttributeName(match matched {
                     0..DEFAULT_DECLARATION if XMLNS[usize::from(matched)] == byte => matched + 1,
                     DEFAULT_DECLARATION if byte == b':' => PREFIX_DECLARATION,
-                    PREFIX_DECLARATION => PREFIX_DECLARATION,
                     _ => PLAIN_ATTRIBUTE,
                 });
                 Ok((1, None))
@@ -363,7 +368,6 @@ impl Framer {
     fn end_tag(&mut self, byte: u8) -> Taken {
         match (self.state, byte) {
             (State::EndTag, _) if is_name_start(byte) => self.go(State::EndTagName),
-            (State::EndTagName, _) if is_name(byte) => Ok((1, None)),
             (State::EndTagName | State::EndTagSpace, b'>') => match self.depth {
                 0 => {
                     self.phase = Phase::Closed;

@@ -1,8 +1,8 @@
 //! Which names may be used: those that the fourth and the fifth edition of XML 1.0 both take.
 //!
 //! The editions differ in what a name may hold; expat keeps to the fourth, xml-rs to the fifth. What is relayed must be
-//! taken by both (`design.md`, 3), so the tables hold what both allow outside ASCII. Nothing beyond U+FFFF is in the
-//! fourth edition. `tests/expat.rs` compares them with expat character by character.
+//! taken by both, or it ends its reader's stream, so the tables hold what both allow outside ASCII. Nothing beyond
+//! U+FFFF is in the fourth edition. `tests/expat.rs` compares them with expat character by character.
 
 /// Whether `name` (a prefix or a local name, without colon) is a name to every parser.
 pub(crate) fn is_name(name: &str) -> bool {

@@ -47,7 +47,7 @@ pub(crate) struct Start {
 const DEPTH_MAX: usize = 256;
 /// No limit of a framer is higher; xml-rs' own defaults are.
 const BYTES_MAX: usize = 1 << 24;
-/// A reader that read a longer element is not kept: its buffers have grown (`design.md`, 3).
+/// A reader that read a longer element is not kept: its buffers have grown, and they never shrink.
 const KEPT_FRAME_BYTES_MAX: usize = 16 * 1024;
 /// Readers kept per thread.
 const KEPT_READERS_MAX: usize = 8;

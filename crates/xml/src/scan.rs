@@ -17,6 +17,11 @@ pub(crate) const fn is_name(byte: u8) -> bool {
     is_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b':')
 }
 
+/// How many bytes may go on with a name.
+pub(crate) fn name_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_name(byte)).unwrap_or(bytes.len())
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
