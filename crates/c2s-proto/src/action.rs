@@ -92,7 +92,8 @@ pub enum Action {
     Route(Stanza),
     /// The session's presence without addressee: availability and priority for the session table; `None` is unavailable.
     SetPresence(Option<i8>, Stanza),
-    /// The session ends: release the resource, then bounce or hand on what was not delivered.
+    /// The session ends: release the resource, then bounce or hand on what was not delivered. Whoever is in `directed`
+    /// has been told by a `Route` before it; after [`CloseReason::Replaced`] nobody has.
     EndSession(Box<crate::Session>, CloseReason),
     /// Set a deadline, from now on (`Header` and `Negotiation`: from the accept).
     SetDeadline(Deadline),

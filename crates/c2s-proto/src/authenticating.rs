@@ -26,16 +26,12 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Takes `<auth/>`.
     pub(crate) fn begin(below: AwaitingFeature, auth: &Fragment, out: &mut Vec<Action>) -> State {
-        if features::tls_owed(&below.negotiation) {
-            return Attempt::fail(below, None, SaslFailure::EncryptionRequired, out);
-        }
-        let Some(mechanism) = auth.attribute("mechanism").and_then(Mechanism::from_name) else {
-            return Attempt::fail(below, None, SaslFailure::InvalidMechanism, out);
-        };
+        let named = auth.attribute("mechanism").and_then(Mechanism::from_name);
         let host = below.negotiation.host(&below.opened.host);
-        if let Err(failure) = features::mechanism_offered(&below.negotiation, host, mechanism) {
-            return Attempt::fail(below, Some(mechanism), failure, out);
-        }
+        let mechanism = match features::offered_mechanism(&below.negotiation, host, named) {
+            Ok(mechanism) => mechanism,
+            Err(failure) => return Attempt::fail(below, named, failure, out),
+        };
         let outcome = match data(auth) {
             Ok(initial) => sasl::begin(mechanism, &below.opened.host, initial.as_deref()),
             Err(failure) => Outcome::Failure(failure),
@@ -47,8 +43,7 @@ impl Attempt {
     fn advance(mut self, outcome: Outcome, out: &mut Vec<Action>) -> State {
         match outcome {
             Outcome::Challenge(challenge, exchange) => {
-                // RFC 6120, 6.4.3: without data it is empty, not `=`.
-                let text = if challenge.is_empty() { String::new() } else { sasl::encode(&challenge) };
+                let text = sasl::encode(&challenge);
                 speech::element(&Element::new("challenge", ns::SASL).with_text(text), out);
                 State::AwaitingResponse(Box::new(AwaitingResponse { attempt: self, exchange }))
             }
@@ -82,11 +77,7 @@ impl Attempt {
             return Leaving::from(AwaitingFeature { negotiation, opened })
                 .refuse(StreamCondition::InvalidFrom, out);
         }
-        let text = match data {
-            None => String::new(),
-            Some([]) => "=".to_owned(),
-            Some(data) => sasl::encode(data),
-        };
+        let text = data.map(sasl::encode_success).unwrap_or_default();
         speech::element(&Element::new("success", ns::SASL).with_text(text), out);
         out.push(Action::Order(Order::NewStream(negotiation.settings.limits)));
         out.push(Action::Authenticated(account.clone(), self.mechanism));

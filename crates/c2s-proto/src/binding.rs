@@ -45,9 +45,10 @@ impl AwaitingBind {
         match Stanza::from_fragment(fragment, self.lang.as_deref()) {
             None => Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
             Some(Ok(stanza)) => self.stanza(stanza, out),
-            Some(Err(malformed))
-                if !malformed.invalid_from && is_request_for(&malformed.stanza, ns::BIND) =>
-            {
+            Some(Err(malformed)) if malformed.invalid_from => {
+                Leaving::from(self).refuse(StreamCondition::InvalidFrom, out)
+            }
+            Some(Err(malformed)) if is_request_for(&malformed.stanza, ns::BIND) => {
                 self.refuse(&malformed.stanza, &malformed.error, out)
             }
             Some(Err(_)) => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),

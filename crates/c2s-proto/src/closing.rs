@@ -147,11 +147,10 @@ impl Leaving {
 /// Gives the session up. Whoever got directed presence is told (RFC 6121, 4.6.3), unless another connection goes on
 /// with the resource; the rest is owed by the shell.
 fn end_session(session: Option<Session>, reason: CloseReason, out: &mut Vec<Action>) {
-    let Some(mut session) = session else { return };
+    let Some(session) = session else { return };
     if reason != CloseReason::Replaced {
-        for addressee in std::mem::take(&mut session.directed) {
-            out.push(Action::Route(unavailable(&session.jid, addressee)));
-        }
+        let told = session.directed.iter().map(|to| Action::Route(unavailable(&session.jid, to.clone())));
+        out.extend(told);
     }
     out.push(Action::EndSession(Box::new(session), reason));
 }

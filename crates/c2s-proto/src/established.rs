@@ -1,14 +1,14 @@
 //! A bound session (RFC 6120, 8 and 10): what the client may send is checked, stamped and handed on, in order.
 //!
 //! It routes nothing itself and answers only what concerns the stream: `<session/>`, a second bind, the answers to our
-//! pings. Invariant: no stanza leaves with a `from` that is not this session's (RFC 6120, 8.1.2.1).
+//! pings. Invariant: no stanza leaves with a `from` that is not this session's full JID (RFC 6120, 8.1.2.1);
+//! shortening it where a subscription is between accounts is left to the router, which must know the session first.
 
 use std::sync::Arc;
 
 use rjabberd_xml::Fragment;
 use rjabberd_xmpp::{
-    BareJid, Condition, FullJid, Jid, Malformed, PresenceType, Stanza, StanzaError, StanzaKind,
-    StreamCondition, ns,
+    BareJid, Condition, FullJid, Jid, Malformed, Stanza, StanzaError, StanzaKind, StreamCondition, ns,
 };
 
 use crate::{
@@ -61,7 +61,7 @@ impl Established {
         if !self.is_own(stanza.from.as_ref()) {
             return Leaving::from(*self).refuse(StreamCondition::InvalidFrom, out);
         }
-        stanza.from = Some(self.sender(stanza.kind));
+        stanza.from = Some(self.session.jid.clone().into());
         if self.liveness.takes(&stanza, &self.server()) {
             return State::Established(self);
         }
@@ -98,19 +98,6 @@ impl Established {
 
     fn is_own(&self, from: Option<&Jid>) -> bool {
         from.is_none_or(|from| self.session.jid == *from || self.account == *from)
-    }
-
-    /// RFC 6120, 8.1.2.1: subscriptions are between accounts, all else between resources.
-    fn sender(&self, kind: StanzaKind) -> Jid {
-        match kind {
-            StanzaKind::Presence(
-                PresenceType::Subscribe
-                | PresenceType::Subscribed
-                | PresenceType::Unsubscribe
-                | PresenceType::Unsubscribed,
-            ) => self.account.clone().into(),
-            _ => self.session.jid.clone().into(),
-        }
     }
 
     /// Whether an addressee is this server, this account or this very session.

@@ -31,21 +31,19 @@ pub(crate) fn registration_offered(negotiation: &Negotiation, host: &HostSetting
     host.registration && !tls_owed(negotiation)
 }
 
-/// Whether a mechanism may be used now, or why not (RFC 6120, 6.3.4).
-pub(crate) fn mechanism_offered(
+/// The mechanism that a client named, if it may be used now (RFC 6120, 6.3.4); `None` is a name that nobody knows.
+pub(crate) fn offered_mechanism(
     negotiation: &Negotiation,
     host: &HostSettings,
-    mechanism: Mechanism,
-) -> Result<(), SaslFailure> {
+    named: Option<Mechanism>,
+) -> Result<Mechanism, SaslFailure> {
     if tls_owed(negotiation) {
         return Err(SaslFailure::EncryptionRequired);
     }
-    if !host.mechanisms.contains(&mechanism) {
-        return Err(SaslFailure::InvalidMechanism);
-    }
-    match (mechanism, negotiation.channel) {
+    let known = named.filter(|mechanism| host.mechanisms.contains(mechanism));
+    match (known.ok_or(SaslFailure::InvalidMechanism)?, negotiation.channel) {
         (Mechanism::Plain, Channel::Plain) if !host.plain_without_tls => Err(SaslFailure::EncryptionRequired),
-        _ => Ok(()),
+        (mechanism, _) => Ok(mechanism),
     }
 }
 
@@ -65,7 +63,7 @@ pub(crate) fn before_authentication(negotiation: &Negotiation, host: &HostSettin
     }
     let mut mechanisms = Element::new("mechanisms", ns::SASL);
     for mechanism in &host.mechanisms {
-        if mechanism_offered(negotiation, host, *mechanism).is_ok() {
+        if offered_mechanism(negotiation, host, Some(*mechanism)).is_ok() {
             mechanisms.push(Element::new("mechanism", ns::SASL).with_text(mechanism.name()));
         }
     }

@@ -136,9 +136,6 @@ impl State {
     }
 
     fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
-        if !self.wants_element() {
-            return Leaving::from(self).out_of_turn(out);
-        }
         // RFC 6120, 4.9.1.1: a client that reports a stream error has ended the stream.
         if fragment.name() == "error" && fragment.namespace() == ns::STREAM {
             return Leaving::from(self).ended_by_client(out);

@@ -139,6 +139,9 @@ fn a_bind_in_the_name_of_another_ends_the_stream() {
     let play =
         play.input(element(&BIND_HOME.replace("id='b'", "id='b' from='juliet@a.example'"))).is("closing");
     assert!(play.written().contains("<invalid-from "), "{}", play.written());
+    let play =
+        at_bind(settings()).input(element(&BIND_HOME.replace("id='b'", "id='b' from='@@@'"))).is("closing");
+    assert!(play.written().contains("<invalid-from "), "{}", play.written());
     let own = BIND_HOME.replace("id='b'", "id='b' from='romeo@a.example' to='romeo@a.example'");
     at_bind(settings()).input(element(&own)).is("claiming");
 }

@@ -19,7 +19,7 @@ fn a_client_that_closes_its_stream_is_answered_in_kind() {
     talking().input(Input::StreamEnded).brings(&[
         "write </stream:stream>",
         UNAVAILABLE,
-        "end romeo@a.example/home Some(0) [] ClientClosed",
+        "end romeo@a.example/home Some(0) [\"x@a.example\"] ClientClosed",
         "now closing",
         "close ClientClosed",
     ]);
@@ -37,7 +37,7 @@ fn a_client_that_closes_its_stream_is_answered_in_kind() {
 fn a_lost_connection_gives_the_session_up() {
     talking().input(Input::ConnectionLost(LostReason::Broken)).brings(&[
         UNAVAILABLE,
-        "end romeo@a.example/home Some(0) [] Lost(Broken)",
+        "end romeo@a.example/home Some(0) [\"x@a.example\"] Lost(Broken)",
         "now closed",
         "drop Lost(Broken)",
     ]);
@@ -176,7 +176,7 @@ fn a_panic_ends_the_session_that_the_shell_kept() {
         [
             "write <stream:error><internal-server-error xmlns='…streams'/></stream:error></stream:stream>",
             UNAVAILABLE,
-            "end romeo@a.example/home Some(0) [] Panicked",
+            "end romeo@a.example/home Some(0) [\"x@a.example\"] Panicked",
             "close Panicked",
         ]
     );

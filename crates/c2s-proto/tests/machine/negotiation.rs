@@ -124,6 +124,7 @@ fn starttls_leads_to_a_new_stream_on_tls() {
     let play = play.input(header("to='a.example'")).is("awaiting_feature");
     assert!(play.written().contains("<mechanism>PLAIN</mechanism>"), "{}", play.written());
     assert!(!play.written().contains("starttls"), "{}", play.written());
+    assert_eq!(play.deeds.len(), 2, "the deadline of the first header was cleared before");
 }
 
 #[test]
@@ -253,6 +254,6 @@ fn an_authentication_in_plain_fails_where_tls_is_required() {
     let play = at_features(with_tls(REQUIRED)).input(element(PLAIN_ROMEO));
     play.brings(&[
         "write <failure xmlns='…sasl'><encryption-required/></failure>",
-        "failed None encryption-required",
+        "failed Some(\"PLAIN\") encryption-required",
     ]);
 }

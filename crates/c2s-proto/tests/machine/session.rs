@@ -40,11 +40,11 @@ fn a_stanza_is_stamped_and_routed() {
 }
 
 #[test]
-fn a_subscription_is_stamped_with_the_account() {
+fn a_subscription_is_stamped_like_all_else() {
     for kind in ["subscribe", "subscribed", "unsubscribe", "unsubscribed"] {
         let play = home().input(element(&format!("<presence to='juliet@a.example' type='{kind}'/>")));
         play.brings(&[&format!(
-            "route <presence to='juliet@a.example' from='romeo@a.example' type='{kind}' xml:lang='de'/>"
+            "route <presence to='juliet@a.example' from='romeo@a.example/home' type='{kind}' xml:lang='de'/>"
         )]);
     }
 }
@@ -285,7 +285,7 @@ fn a_client_that_does_not_answer_is_lost() {
         home().input(element("<presence to='x@a.example'/>")).input(Input::DeadlinePassed(Deadline::Idle));
     play.input(Input::DeadlinePassed(Deadline::PingAnswer)).brings(&[
         "route <presence to='x@a.example' from='romeo@a.example/home' type='unavailable'/>",
-        "end romeo@a.example/home None [] TimedOut(PingAnswer)",
+        "end romeo@a.example/home None [\"x@a.example\"] TimedOut(PingAnswer)",
         "now closed",
         "drop TimedOut(PingAnswer)",
     ]);
