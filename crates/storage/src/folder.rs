@@ -212,19 +212,7 @@ fn write_private(folder: &Path, name: &str, content: &[u8]) -> Result<(), DataFo
 /// Says why `path` cannot be used, and whose it is where that is the reason.
 pub(crate) fn explain(path: &Path, error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::PermissionDenied => {
-            let uid = rustix::process::geteuid().as_raw();
-            match path.ancestors().find_map(|known| std::fs::metadata(known).ok().map(|of| (known, of))) {
-                Some((known, metadata)) => format!(
-                    "permission denied: this runs as uid {uid}, {} is owned by uid {} (mode {:04o}); \
-                     chown it to {uid}, or run as its owner",
-                    known.display(),
-                    metadata.uid(),
-                    metadata.mode() & 0o7777
-                ),
-                None => format!("permission denied: this runs as uid {uid}"),
-            }
-        }
+        ErrorKind::PermissionDenied => explain_denial(path),
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only: mount it writable".to_owned(),
         ErrorKind::StorageFull => "there is no space left on the disk".to_owned(),
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
@@ -232,5 +220,53 @@ pub(crate) fn explain(path: &Path, error: &io::Error) -> String {
         }
         ErrorKind::Unsupported => "this file system has no locks: use a local one".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+fn explain_denial(path: &Path) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let known = path.ancestors().find_map(|known| Some((known, std::fs::metadata(known).ok()?)));
+    let Some((known, metadata)) = known else {
+        return format!("permission denied to uid {uid}");
+    };
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if known == path {
+        format!(
+            "this runs as uid {uid}, it is owned by uid {owner} (mode {mode:04o}): chown it to {uid}, or run as {owner}"
+        )
+    } else {
+        // Never advise to change the owner of a folder that is not ours: it may be the root.
+        format!(
+            "this runs as uid {uid}, {} is owned by uid {owner} (mode {mode:04o}): make it first, owned by {uid}",
+            known.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_says_who_runs_and_who_owns() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o750)).unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let denied = ErrorKind::PermissionDenied.into();
+        let line = explain(folder.path(), &denied);
+        assert!(
+            line.contains(&format!("runs as uid {uid}, it is owned by uid {uid} (mode 0750): chown")),
+            "{line}"
+        );
+        let line = explain(&folder.path().join("a").join("b"), &denied);
+        assert!(line.contains(&format!("{} is owned by", folder.path().display())), "{line}");
+        assert!(!line.contains("chown"), "{line}");
+    }
+
+    #[test]
+    fn a_disk_without_room_and_one_that_cannot_be_written_are_told_apart() {
+        let line = |kind: ErrorKind| explain(Path::new("/"), &kind.into());
+        assert!(line(ErrorKind::StorageFull).contains("no space"));
+        assert!(line(ErrorKind::ReadOnlyFilesystem).contains("read-only"));
     }
 }
