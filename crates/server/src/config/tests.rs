@@ -281,6 +281,59 @@ fn the_admin_listener_is_reserved_and_said_to_be() {
     );
 }
 
+/// The reference that is shipped.
+const REFERENCE: &str = include_str!("../../rjabberd.toml");
+
+#[test]
+fn the_shipped_reference_is_the_default() {
+    let written = load_text(REFERENCE, &[]).unwrap();
+    let default = load_text("", &[]).unwrap();
+    assert_eq!(
+        Config { file: None, data: PathBuf::new(), ..written },
+        Config { file: None, data: PathBuf::new(), ..default }
+    );
+}
+
+#[test]
+fn the_shipped_reference_has_every_key_that_is_served() {
+    let full: String = REFERENCE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') => format!("{key}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    load_text(&full, &[]).unwrap();
+    let entries = file::read("rjabberd.toml", &full).unwrap();
+    for key in schema::KEYS.iter().filter(|key| !key.path.contains(&"admin")) {
+        let is_there =
+            entries.keys().any(|path| schema::find(path).is_some_and(|(found, _)| found.path == key.path));
+        assert!(is_there, "{} is not in rjabberd.toml", key.path.join("."));
+    }
+}
+
+#[test]
+fn every_config_that_the_documents_print_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut documents = vec![root.join("README.md")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { documents.push(path) }
+        }
+    }
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let Ok(text) = std::fs::read_to_string(document) else { continue };
+        for block in text.split("```toml\n").skip(1) {
+            let config = block.split("```").next().unwrap();
+            if let Err(lines) = load_text(config, &[]) {
+                panic!("{} prints a config that is not valid: {lines:#?}\n{config}", document.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_config_of_the_design_is_valid() {
     let text = r#"
