@@ -52,13 +52,11 @@ class Server:
 
     @property
     def certificate(self):
-        """The self-signed certificate of the data folder."""
-        found = sorted((Path(self.folder.name) / "data").rglob("*.crt")) or sorted(
-            path for path in (Path(self.folder.name) / "data").rglob("*.pem") if "BEGIN CERTIFICATE" in path.read_text()
-        )
-        if not found:
-            raise SystemExit("no certificate in the data folder")
-        return str(found[0])
+        """The self-signed certificate of the data folder, without its key."""
+        pem = (Path(self.folder.name) / "data" / "self-signed.pem").read_text()
+        path = Path(self.folder.name) / "certificate.pem"
+        path.write_text(re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", pem, re.S).group())
+        return str(path)
 
     def add_account(self, jid, password):
         subprocess.run(
