@@ -4,8 +4,8 @@ use rjabberd_c2s_proto::{Action, Answer, Ask, Input, Unavailable};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys, decode};
 
 use crate::play::{
-    OFFERED, PLAIN_ROMEO, Play, STARTTLS, at_bind, at_features, bound, check, credentials, element, header,
-    settings, with_host, with_tls,
+    OFFERED, PLAIN_ROMEO, Play, REQUIRED, STARTTLS, at_bind, at_features, bound, check, credentials, element,
+    header, settings, with_host, with_tls,
 };
 
 const SASL: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
@@ -150,6 +150,10 @@ fn each_bad_request_fails_by_the_name_of_the_rfc() {
     assert_eq!(fails(auth("PLAIN", "AHJvbWVv")), "malformed-request");
     assert_eq!(fails(abort()), "aborted");
     assert_eq!(fails(response("")), "malformed-request");
+    for mechanism in ["SCRAM-SHA-1", "PLAIN", "CRAM-MD5"] {
+        let play = at_features(with_tls(REQUIRED)).input(auth(mechanism, FIRST));
+        assert_eq!(failure(play.is("awaiting_feature")), "encryption-required", "{mechanism}");
+    }
     let plain = at_features(with_tls(OFFERED)).input(element(PLAIN_ROMEO));
     assert_eq!(failure(plain), "encryption-required");
     let unknown = at_features(with_host(|host| host.mechanisms.clear())).input(element(PLAIN_ROMEO));
