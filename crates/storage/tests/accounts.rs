@@ -357,6 +357,20 @@ fn closing_does_what_is_queued_and_takes_nothing_more() {
 }
 
 #[test]
+fn a_closed_store_is_one_file() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        wait(store.create_account(&jid("romeo@example.net"), credentials(1))).unwrap();
+        // Both readers hold a connection, and nothing keeps the writer busy.
+        let questions: Vec<_> = (0..8).map(|_| store.account_exists(&jid("romeo@example.net"))).collect();
+        questions.into_iter().for_each(|answer| assert!(wait(answer).unwrap()));
+        store.close();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn only_the_owner_can_read_the_databases_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);

@@ -71,7 +71,13 @@ pub struct SqliteStore {
     reads: Arc<Queue>,
     metrics: Arc<StoreMetrics>,
     deadline: Duration,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl SqliteStore {
@@ -94,27 +100,17 @@ impl SqliteStore {
             group_max: options.group_max,
         };
         // From here on an error drops `store`, which ends the threads that were started.
-        store.start("store-writer".to_owned(), move || writer.run())?;
+        store.threads.lock().writer = Some(start("store-writer".to_owned(), move || writer.run())?);
         for number in 0..options.readers.max(1) {
             let mut reader = Reader {
                 queue: Arc::clone(&store.reads),
                 metrics: Arc::clone(&metrics),
                 held: Held::new(path.clone(), Access::Read, None),
             };
-            store.start(format!("store-reader-{number}"), move || reader.run())?;
+            let thread = start(format!("store-reader-{number}"), move || reader.run())?;
+            store.threads.lock().readers.push(thread);
         }
         Ok(store)
-    }
-
-    /// Starts a thread that outlives a panic of its work: what it held is answered by the drop, and it goes on.
-    fn start(&self, name: String, mut work: impl FnMut() + Send + 'static) -> io::Result<()> {
-        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-                log::error!("{name}: a panic outside of an operation; the thread goes on");
-            }
-        })?;
-        self.threads.lock().push(thread);
-        Ok(())
     }
 
     /// The counters; they stay readable after the store is closed.
@@ -125,12 +121,13 @@ impl SqliteStore {
     /// Takes nothing more, does and answers what is queued, and closes the files. Blocks. Doing it twice is harmless.
     pub fn close(&self) {
         self.reads.close();
+        self.writes.close_to_callers();
+        let mut threads = self.threads.lock();
+        // A thread's panic was logged where it happened.
+        threads.readers.drain(..).for_each(|thread| drop(thread.join()));
+        // The writer last: its connection is the one that can put the log into the database and remove it.
         self.writes.close();
-        // Readers first, so that the writer's connection is the last and leaves one file, without a log beside it.
-        for thread in self.threads.lock().drain(..).rev() {
-            // A thread's panic was logged where it happened.
-            let _ = thread.join();
-        }
+        threads.writer.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 
     fn read<T, F>(&self, work: F) -> Answer<T>
@@ -240,6 +237,15 @@ impl Store for SqliteStore {
     fn flush(&self) -> Answer<()> {
         self.write(1, |_| Ok(()))
     }
+}
+
+/// Starts a thread that outlives a panic of its work: what it held is answered by the drop, and it goes on.
+fn start(name: String, mut work: impl FnMut() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
+        while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+            log::error!("{name}: a panic outside of an operation; the thread goes on");
+        }
+    })
 }
 
 fn answered<T: Send + 'static>(result: Result<T, StoreError>) -> Answer<T> {

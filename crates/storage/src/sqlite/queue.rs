@@ -106,7 +106,8 @@ where
 struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
     weight: usize,
-    closed: bool,
+    is_refusing: bool,
+    is_ending: bool,
 }
 
 /// A bounded queue of operations for one or several threads.
@@ -145,7 +146,7 @@ impl Queue {
 
     pub(super) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock();
-        if waiting.closed {
+        if waiting.is_refusing {
             return Err(StoreError::Unavailable("it is closed"));
         }
         let weight = waiting.weight.saturating_add(job.weight());
@@ -166,7 +167,7 @@ impl Queue {
     pub(super) fn take(&self, weight_max: usize, metrics: &QueueMetrics) -> Option<VecDeque<Box<dyn Job>>> {
         let mut waiting = self.waiting.lock();
         while waiting.jobs.is_empty() {
-            if waiting.closed {
+            if waiting.is_ending {
                 return None;
             }
             self.ready.wait(&mut waiting);
@@ -186,9 +187,17 @@ impl Queue {
         Some(taken)
     }
 
-    /// Takes nothing more; what is queued is still done.
+    /// Refuses what is asked from now on.
+    pub(super) fn close_to_callers(&self) {
+        self.waiting.lock().is_refusing = true;
+    }
+
+    /// Refuses what is asked from now on, and lets the threads end when what is queued is done.
     pub(super) fn close(&self) {
-        self.waiting.lock().closed = true;
+        let mut waiting = self.waiting.lock();
+        waiting.is_refusing = true;
+        waiting.is_ending = true;
+        drop(waiting);
         self.ready.notify_all();
     }
 }
