@@ -271,6 +271,12 @@ fn a_default_listener_can_be_turned_off_and_a_shaper_left_out() {
 }
 
 #[test]
+fn a_listener_without_tls_is_one_that_somebody_wrote_out() {
+    let config = load_text("[listen.c2s]\ntls = \"none\"\nrequire_tls = false\n", &[]).unwrap();
+    assert_eq!(config.listeners[0].tls, ListenerTls::None);
+}
+
+#[test]
 fn the_admin_listener_is_reserved_and_said_to_be() {
     let config = load_text("[listen.admin]\naddress = \"127.0.0.1:5280\"\n", &[]).unwrap();
     assert_eq!(config.listeners.len(), 2);

@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn a_written_batch_makes_room_for_itself_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, mut output) = file_output(&folder);
+        let queue = Queue::new(LogFormat::Text);
+        queue.push("x".repeat(BYTES_MAX / 2));
+        let batch = queue.next();
+        queue.push("y".repeat(BYTES_MAX / 2));
+        queue.write(batch, &mut output);
+        queue.push("z".repeat(BYTES_MAX / 2 + 1));
+        assert_eq!(queue.dropped_total(), 1);
+        queue.push("z".repeat(BYTES_MAX / 2));
+        assert_eq!(queue.dropped_total(), 1);
+    }
+
+    #[test]
     fn a_file_that_was_moved_away_is_opened_again_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let (path, output) = file_output(&folder);
