@@ -22,18 +22,6 @@ pub enum Deadline {
     PingAnswer,
 }
 
-impl Deadline {
-    /// How long it is; the idle time is announced to clients (XEP-0478).
-    pub const fn seconds(self) -> u32 {
-        match self {
-            Deadline::Header => 30,
-            Deadline::Negotiation => 120,
-            Deadline::Idle => 300,
-            Deadline::PingAnswer => 60,
-        }
-    }
-}
-
 /// An order that goes to the receiver with its next credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

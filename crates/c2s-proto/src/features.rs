@@ -9,7 +9,7 @@ use rjabberd_xmpp::{
 };
 
 use crate::{
-    Deadline, HostSettings, TlsPolicy,
+    HostSettings, TlsPolicy,
     negotiating::{Channel, Negotiation},
 };
 
@@ -84,7 +84,7 @@ pub(crate) fn before_binding(negotiation: &Negotiation, host: &HostSettings) -> 
         features.push(Element::new("register", ns::REGISTER_FEATURE));
     }
     let idle =
-        Element::new("idle-seconds", ns::STREAM_LIMITS).with_text(Deadline::Idle.seconds().to_string());
+        Element::new("idle-seconds", ns::STREAM_LIMITS).with_text(negotiation.settings.idle_s.to_string());
     push_common(&mut features, host, limits(&negotiation.settings.limits).with_child(idle));
     features
 }

@@ -49,4 +49,6 @@ pub struct Settings {
     pub sasl_failures_max: u32,
     /// Addressees of directed presence that one session remembers.
     pub directed_presence_max: usize,
+    /// Seconds of silence after which a client is pinged, announced by XEP-0478.
+    pub idle_s: u32,
 }

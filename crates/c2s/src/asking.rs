@@ -35,6 +35,9 @@ impl C2s {
 
     fn answered(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
         self.feed(Input::Answered(ask, answer), context);
+        if let Some(control) = self.control_after_answer.take() {
+            self.feed(Input::Control(control), context);
+        }
         self.pump(context);
     }
 

@@ -18,7 +18,7 @@ use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, ti
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use rjabberd_actors::{Alive, Budget, Kind, Mail, Mailbox, Port, Timer, guarded, yield_now};
-use rjabberd_c2s_proto::{CloseReason, Fresh, Session, State};
+use rjabberd_c2s_proto::{CloseReason, ControlInput, Fresh, Session, State};
 use rjabberd_receiver::{
     Receiver, Setup,
     messages::{Batch, Credit, Event, Order},
@@ -68,6 +68,8 @@ pub struct C2s {
     handing: VecDeque<Arc<Parcel>>,
     /// The session manager asked for the resource before we knew that it was ours.
     hand_over_early: bool,
+    /// The end of the session, which waits for an answer that the client is owed.
+    control_after_answer: Option<ControlInput>,
     /// [`rjabberd_session_manager::Epoch`] when the credentials were loaded.
     epoch: u64,
     timers: Timers,
@@ -158,6 +160,7 @@ impl C2s {
                 inherited: Inherited::default(),
                 handing: VecDeque::new(),
                 hand_over_early: false,
+                control_after_answer: None,
                 epoch: 0,
                 timers: Timers::default(),
                 budget: Budget::default(),

@@ -11,7 +11,7 @@ use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
 use rjabberd_router::Routed;
 use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
-use rjabberd_xmpp::Stanza;
+use rjabberd_xmpp::{Stanza, StanzaKind};
 
 use crate::{C2s, Phase, fresh, messages::Tick, redact};
 
@@ -185,6 +185,7 @@ impl C2s {
             return;
         };
         let request = stanza.is_request().then(|| stanza.clone());
+        let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
         match self.shared.router.route(stanza, &sender) {
             Routed::Done => {}
             Routed::Reply(reply) => self.write_stanza(&reply),
@@ -196,7 +197,9 @@ impl C2s {
                 }
             }
         }
-        self.keep_owed();
+        if is_presence {
+            self.keep_owed();
+        }
     }
 
     fn set_presence(&mut self, priority: Option<i8>, stanza: Stanza) {
@@ -274,7 +277,17 @@ impl C2s {
             Control::CredentialsChanged => ControlInput::CredentialsChanged,
             Control::Shutdown => ControlInput::Shutdown,
         };
+        // A client that waits for an answer gets it first (XEP-0077, 3.2: the result of a removal).
+        if control == Control::AccountRemoved && self.is_parked() {
+            self.control_after_answer = Some(input);
+            return;
+        }
         self.feed(Input::Control(input), context);
+    }
+
+    /// Whether the client's next elements wait for the answer to one of its requests.
+    fn is_parked(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.wants_delivery() && !state.wants_element())
     }
 
     fn close(&mut self, reason: CloseReason) {

@@ -1,7 +1,6 @@
 //! Counts connections, in all and per address, and refuses what is over the limit.
 //!
-//! An address is one IPv4 address or one IPv6 /64. Addresses that many may share (loopback and private ranges: a proxy,
-//! a container network) have only the limit for all.
+//! An address is one IPv4 address or one IPv6 /64. Addresses that many share have only the limit for all.
 
 use std::{
     collections::HashMap,
@@ -12,13 +11,17 @@ use std::{
 
 use parking_lot::Mutex;
 
+/// Whether many may share an address (loopback and private ranges: a proxy, a container network).
+pub type Shared = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
 /// How many connections there may be at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CensusLimits {
     /// In all.
     pub connections_max: usize,
     /// From one address.
     pub per_address_max: usize,
+    /// Addresses that only the limit for all applies to.
+    pub shared: Shared,
 }
 
 /// Why a connection was refused.
@@ -70,7 +73,7 @@ impl Census {
     /// # Errors
     /// A limit is reached.
     pub fn admit(census: &Arc<Census>, address: IpAddr) -> Result<Admission, Refusal> {
-        let address = limited(address);
+        let address = (!(census.limits.shared)(address)).then(|| block(address));
         let mut counts = census.counts.lock();
         let from_there = address.and_then(|address| counts.addresses.get(&address)).copied().unwrap_or(0);
         let refusal = if counts.all >= census.limits.connections_max {
@@ -114,13 +117,11 @@ impl Drop for Admission {
     }
 }
 
-/// The address that the limit per address counts, `None` for one that many share.
-fn limited(address: IpAddr) -> Option<IpAddr> {
+/// What the limit per address counts as one: an IPv4 address, or an IPv6 /64.
+fn block(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() || ip.is_link_local() => None,
-        IpAddr::V4(_) => Some(address),
-        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() => None,
-        IpAddr::V6(ip) => Some(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)))),
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -129,7 +130,8 @@ mod tests {
     use super::*;
 
     fn census(connections_max: usize, per_address_max: usize) -> Arc<Census> {
-        Census::new(CensusLimits { connections_max, per_address_max })
+        let shared = Box::new(|address: IpAddr| matches!(address, IpAddr::V4(ip) if ip.is_private()));
+        Census::new(CensusLimits { connections_max, per_address_max, shared })
     }
 
     #[test]

@@ -21,7 +21,7 @@ use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
 use tokio::{net::TcpListener, time::Sleep};
 
 pub use bind::bind;
-pub use census::{Admission, Census, CensusLimits, Refusal};
+pub use census::{Admission, Census, CensusLimits, Refusal, Shared};
 use messages::StopAccepting;
 
 /// Counters of all listeners.

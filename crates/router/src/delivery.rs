@@ -63,17 +63,9 @@ impl Router {
     }
 
     /// 8.5.2.1.2: to all available resources. A probe is for the server, which knows no subscriptions yet.
-    fn presence_to_bare(&self, mut stanza: Stanza, kind: PresenceType, account: &BareJid) -> Routed {
-        match kind {
-            PresenceType::Probe => return Routed::Done,
-            PresenceType::Subscribe
-            | PresenceType::Subscribed
-            | PresenceType::Unsubscribe
-            | PresenceType::Unsubscribed => {
-                // RFC 6121, 3.1.2: stamped with the bare JID.
-                stanza.from = stanza.from.map(|from| from.to_bare().into());
-            }
-            PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => {}
+    fn presence_to_bare(&self, stanza: Stanza, kind: PresenceType, account: &BareJid) -> Routed {
+        if kind == PresenceType::Probe {
+            return Routed::Done;
         }
         let parcel = self.parcel(stanza);
         self.inner.table.deliver_where(account, &parcel, |_, seat| seat.priority().is_some());

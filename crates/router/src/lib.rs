@@ -71,6 +71,7 @@ impl Router {
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
     pub fn route(&self, stanza: Stanza, sender: &FullJid) -> Routed {
         self.inner.counters.routed(stanza.kind);
+        let stanza = between_accounts(stanza);
         let Some(to) = stanza.to.clone() else {
             return self.without_addressee(stanza, sender);
         };
@@ -104,6 +105,16 @@ impl Router {
             StanzaKind::Iq(_) | StanzaKind::Presence(_) => Routed::Done,
         }
     }
+}
+
+/// RFC 6121, 3.1.2 and 3.1.3: what concerns a subscription goes from account to account, not between resources.
+fn between_accounts(mut stanza: Stanza) -> Stanza {
+    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+    if let StanzaKind::Presence(Subscribe | Subscribed | Unsubscribe | Unsubscribed) = stanza.kind {
+        stanza.from = stanza.from.map(|from| from.into_bare().into());
+        stanza.to = stanza.to.map(|to| to.into_bare().into());
+    }
+    stanza
 }
 
 /// RFC 6120, 10.4: no federation yet, so nobody is reached there.

@@ -42,6 +42,8 @@ enum Command {
     /// Create, change, remove and list accounts
     #[command(subcommand)]
     User(User),
+    /// Print what the running server counts, as one JSON object
+    Stats,
 }
 
 /// What can be done with accounts.
@@ -113,6 +115,7 @@ fn perform(line: CommandLine) -> Result<ExitCode, CommandError> {
         None | Some(Command::Run) => Ok(crate::run::run(config)?),
         Some(Command::CheckConfig) => Ok(commands::check_config(&config)),
         Some(Command::User(user)) => commands::user(&config, user),
+        Some(Command::Stats) => commands::stats(&config),
     }
 }
 

@@ -10,5 +10,8 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod logging;
+mod registration;
 pub mod run;
 pub mod start_error;
+pub mod stats;
+pub mod wiring;

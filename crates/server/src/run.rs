@@ -9,12 +9,11 @@ use std::sync::Arc;
 use rjabberd_storage::{DataFolder, SqliteOptions, SqliteStore, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::accounts::{Accounts, NoSessions, ThreadPerJob};
 use crate::certificate::Certificates;
 use crate::config::Config;
 use crate::control::ControlSocket;
-use crate::logging;
 use crate::start_error::StartError;
+use crate::{logging, stats, wiring};
 
 /// Runs the server until it is told to stop.
 ///
@@ -22,8 +21,7 @@ use crate::start_error::StartError;
 /// Something cannot be opened.
 pub fn run(config: Config) -> Result<ExitCode, StartError> {
     logging::start(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(serve(config))?;
+    let code = actix::System::new().block_on(serve(config))?;
     logging::flush();
     Ok(code)
 }
@@ -35,11 +33,16 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     for warning in &config.warnings {
         log::warn!(target: "server:start", "{warning}");
     }
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path(), SqliteOptions::default())?);
-    let certificates = Certificates::load(&config.hosts, &folder)?;
+    let bound = wiring::bind(&config)?;
+    let store = Arc::new(SqliteStore::open(folder.path(), SqliteOptions::default())?);
+    let certificates = Arc::new(Certificates::load(&config.hosts, &folder)?);
     certificates.log();
-    let accounts = Accounts::new(&config, store.clone(), Arc::new(ThreadPerJob), Arc::new(NoSessions));
-    let control = tokio::spawn(ControlSocket::bind(&folder)?.serve(Arc::new(accounts)));
+    let secret = store.server_secret().await?;
+    let system = Arc::new(wiring::start(&config, bound, store.clone(), &secret, &certificates)?);
+    let counted = (system.clone(), store.clone());
+    let stats = Arc::new(move || stats::stats(&counted.0, &counted.1));
+    let accounts = Arc::new(system.accounts.clone());
+    let control = tokio::spawn(ControlSocket::bind(&folder)?.serve(accounts, stats));
     log::info!(target: "server:start", "Ready, node {}", folder.node());
     while !signals.next_is_stop().await {
         logging::reopen();
@@ -50,10 +53,18 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     }
     log::info!(target: "server:stop", "Stopping");
     control.abort();
-    tokio::select! {
-        flushed = store.flush() => flushed.map(|()| ExitCode::SUCCESS).map_err(StartError::from),
+    let stopped = async {
+        system.stop(config.shutdown).await;
+        let flushed = store.flush().await.map(|()| ExitCode::SUCCESS).map_err(StartError::from);
+        system.end();
+        flushed
+    };
+    let code = tokio::select! {
+        code = stopped => code,
         () = signals.stop() => Ok(ExitCode::FAILURE),
-    }
+    };
+    log::info!(target: "server:stop", "Stopped");
+    code
 }
 
 /// The signals that a server listens to.

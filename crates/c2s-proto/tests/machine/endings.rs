@@ -193,12 +193,6 @@ fn after_the_end_there_is_neither_session_nor_account() {
 }
 
 #[test]
-fn the_deadlines_are_those_of_the_design() {
-    let seconds = DEADLINES.map(Deadline::seconds);
-    assert_eq!(seconds, [30, 120, 300, 60]);
-}
-
-#[test]
 fn an_input_out_of_turn_is_a_fault_of_ours() {
     let settings = || Settings { ..settings() };
     for play in [

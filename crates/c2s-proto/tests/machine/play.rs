@@ -34,6 +34,7 @@ pub(crate) fn settings() -> Settings {
         limits: Limits::AUTHENTICATED,
         sasl_failures_max: 3,
         directed_presence_max: 2,
+        idle_s: 300,
     }
 }
 

@@ -3,12 +3,14 @@
 mod check_config;
 mod import;
 mod reach;
+mod stats;
 mod user;
 
 use std::io::{self, Write};
 
 pub(crate) use check_config::check_config;
 pub use import::IMPORT_BATCH;
+pub(crate) use stats::stats;
 pub(crate) use user::user;
 
 use crate::accounts::AccountError;

@@ -71,6 +71,17 @@ impl Client {
         }
     }
 
+    /// What the running system says of itself.
+    ///
+    /// # Errors
+    /// The server has gone away, or is another version.
+    pub async fn stats(&self) -> Result<serde_json::Value, AccountError> {
+        match self.clone().ask(Request::Stats).await? {
+            Response::Stats(stats) => Ok(stats),
+            _ => Err(strange()),
+        }
+    }
+
     fn ask_for_done(&self, request: Request) -> Answer<()> {
         let client = self.clone();
         async move {

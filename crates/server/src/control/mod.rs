@@ -14,7 +14,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 pub use client::Client;
-pub use server::{ControlError, ControlSocket};
+pub use server::{ControlError, ControlSocket, Stats};
 
 /// Its name in the data folder.
 pub const SOCKET: &str = "control";

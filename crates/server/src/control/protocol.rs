@@ -25,6 +25,7 @@ pub(super) enum Request {
     SetDisabled { account: String, disabled: bool },
     List { domain: Option<String>, after: Option<String> },
     Import { accounts: Vec<Imported>, replace: bool },
+    Stats,
 }
 
 /// One account of an import.
@@ -47,6 +48,8 @@ pub(super) enum Response {
         skipped: usize,
     },
     Refused(AccountError),
+    /// What the running system says of itself.
+    Stats(serde_json::Value),
     /// The request was not understood.
     Malformed(String),
 }

@@ -24,6 +24,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Wait before accepting again after an error, so that a lack of descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Gives what the running system says of itself.
+pub type Stats = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the control socket {path}: {source}")]
@@ -56,7 +59,7 @@ impl ControlSocket {
     ///
     /// # Errors
     /// The socket cannot be registered with the runtime.
-    pub async fn serve(self, operations: Arc<dyn Operations>) -> Result<(), ControlError> {
+    pub async fn serve(self, operations: Arc<dyn Operations>, stats: Stats) -> Result<(), ControlError> {
         let error = |source| ControlError { path: self.path.display().to_string(), source };
         let listener = self.listener.try_clone().and_then(UnixListener::from_std).map_err(error)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -65,9 +68,9 @@ impl ControlSocket {
             let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let operations = operations.clone();
+                    let (operations, stats) = (operations.clone(), stats.clone());
                     connections.spawn(async move {
-                        if let Err(error) = converse(stream, operations).await {
+                        if let Err(error) = converse(stream, operations, stats).await {
                             log::debug!(target: "control:connection", "Connection lost: {error}");
                         }
                         drop(place);
@@ -103,11 +106,11 @@ fn bind(folder: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-async fn converse(stream: UnixStream, operations: Arc<dyn Operations>) -> io::Result<()> {
+async fn converse(stream: UnixStream, operations: Arc<dyn Operations>, stats: Stats) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
     while let Some(line) = timeout(SILENCE_MAX, protocol::read_line(&mut from)).await?? {
-        let response = answer(&line, &*operations).await;
+        let response = answer(&line, &*operations, &stats).await;
         drop(line);
         let line = protocol::line(&response)?;
         timeout(SILENCE_MAX, to.write_all(&line)).await??;
@@ -115,8 +118,9 @@ async fn converse(stream: UnixStream, operations: Arc<dyn Operations>) -> io::Re
     Ok(())
 }
 
-async fn answer(line: &[u8], operations: &dyn Operations) -> Response {
+async fn answer(line: &[u8], operations: &dyn Operations, stats: &Stats) -> Response {
     let request = match serde_json::from_slice::<Request>(line) {
+        Ok(Request::Stats) => return Response::Stats(stats()),
         Ok(request) => request,
         // Only where, not what: the line may hold a password.
         Err(error) => return Response::Malformed(format!("not understood at column {}", error.column())),
@@ -130,6 +134,7 @@ async fn answer(line: &[u8], operations: &dyn Operations) -> Response {
 async fn perform(request: Request, operations: &dyn Operations) -> Result<Response, String> {
     let account = protocol::account;
     let done = match request {
+        Request::Stats => return Err("answered before".to_owned()),
         Request::Add { account: name, password } => {
             operations.add(account(&name)?, Zeroizing::new(password)).await
         }

@@ -58,7 +58,9 @@ async fn harness_in(sub: &str, offload: Arc<dyn Offload>) -> Harness {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(data.path(), SqliteOptions::default()).unwrap());
     let ended = Arc::new(Ended::default());
     let accounts = Accounts::new(&config, store.clone(), offload, ended.clone());
-    tokio::spawn(ControlSocket::bind(&data).unwrap().serve(Arc::new(accounts)));
+    tokio::spawn(
+        ControlSocket::bind(&data).unwrap().serve(Arc::new(accounts), Arc::new(|| serde_json::Value::Null)),
+    );
     let client = Client::connect(data.path()).await.unwrap().unwrap();
     Harness { data, store, ended, client, _folder: folder }
 }

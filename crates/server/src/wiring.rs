@@ -1,0 +1,299 @@
+//! The picture of the running system: creates every actor, and hands each the ports that it needs.
+//!
+//! ```text
+//! listener ──socket──▶ (an arbiter) ──▶ c2s ◀──batches── receiver
+//!                                        │  ──credit──▶
+//!                                        ├──claim, release──▶ session manager ──control──▶ c2s
+//!                                        ├──login──▶ store        ├──password check──▶ offload threads
+//!                                        └──route──▶ session table ──deliver──▶ another c2s
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rjabberd_actors::{ArbiterPool, Offload};
+use rjabberd_c2s as c2s;
+use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
+use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
+use rjabberd_im::Services;
+use rjabberd_listener::messages::StopAccepting;
+use rjabberd_listener::{Census, CensusLimits, Listener};
+use rjabberd_router::Router;
+use rjabberd_session_manager::{
+    ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagerPorts, SessionTable,
+};
+use rjabberd_storage::Store;
+use rjabberd_xml::Limits;
+use rjabberd_xmpp::sasl::FakeSalts;
+use rjabberd_xmpp::{BareJid, FullJid};
+
+use crate::accounts::{self, Accounts, LiveSessions};
+use crate::certificate::Certificates;
+use crate::config::{self, Config, Conflict, ListenerTls, Shaper};
+use crate::registration::Registration;
+use crate::start_error::StartError;
+
+/// Password checks and derivations that may wait; each takes milliseconds, so the last waits for some seconds.
+const OFFLOAD_QUEUE_MAX: usize = 1_000;
+/// How long an answer of the store, the session manager or a thread may take.
+const ASK: Duration = Duration::from_secs(10);
+/// How long the last bytes of a stream may take to be written.
+const CLOSE_FLUSH: Duration = Duration::from_secs(5);
+/// How long a session may take to hand its resource over.
+const HAND_OVER: Duration = Duration::from_secs(1);
+/// Addressees of directed presence that one session remembers.
+const DIRECTED_PRESENCE_MAX: usize = 1_000;
+/// How often a stopping server looks whether its connections have ended.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// The running system.
+pub struct System {
+    pub(crate) arbiters: Arc<ArbiterPool>,
+    pub(crate) offload: Offload,
+    pub(crate) table: Arc<SessionTable>,
+    pub(crate) router: Router,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) census: Arc<Census>,
+    /// What administers accounts.
+    pub accounts: Accounts,
+    listeners: Vec<rjabberd_actors::Port<StopAccepting>>,
+}
+
+/// A listening socket that was bound early, so that a taken port is told before anything else.
+pub struct Bound {
+    listener: config::Listener,
+    socket: std::net::TcpListener,
+}
+
+/// Binds all listeners of the config.
+///
+/// # Errors
+/// An address cannot be bound.
+pub fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
+    let bind = |listener: &config::Listener| {
+        let socket = rjabberd_listener::bind(listener.address).map_err(|source| StartError::Listen {
+            listener: listener.name.clone(),
+            address: listener.address,
+            source,
+        })?;
+        Ok(Bound { listener: listener.clone(), socket })
+    };
+    config.listeners.iter().map(bind).collect()
+}
+
+/// Starts everything, the listeners last. Must be called inside an actix system.
+///
+/// # Errors
+/// A listener cannot be started, or a certificate does not serve.
+pub fn start(
+    config: &Config,
+    bound: Vec<Bound>,
+    store: Arc<dyn Store>,
+    secret: &[u8],
+    certificates: &Arc<Certificates>,
+) -> Result<System, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let arbiters = Arc::new(ArbiterPool::start(config.arbiters.unwrap_or(cores)));
+    let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
+    let table = SessionTable::new();
+    let sessions = SessionManager::start(table.clone(), rules(config));
+    let live = Arc::new(EndSessions(sessions.clone()));
+    let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
+    let services = services(config, &accounts);
+    let hosts = host_settings(config, secret, &services);
+    let router = Router::new(services, table.clone());
+    let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
+    let census = Census::new(CensusLimits {
+        connections_max: config.limits.connections_max,
+        per_address_max: config.limits.connections_per_address_max,
+        shared: shared_networks(config),
+    });
+    c2s::show_bodies(config.log.bodies);
+
+    let mut listeners = Vec::new();
+    for Bound { listener, socket } in bound {
+        let shared = Arc::new(Shared {
+            settings: Arc::new(settings(config, hosts.clone(), &listener)),
+            router: router.clone(),
+            store: store.clone(),
+            sessions: sessions.clone(),
+            table: table.clone(),
+            offload: offload.clone(),
+            tls: match listener.tls {
+                ListenerTls::StartTls { .. } => Some(certificates.server_config(false)?),
+                ListenerTls::Direct => Some(certificates.server_config(true)?),
+                ListenerTls::None => None,
+            },
+            tls_from_start: listener.tls == ListenerTls::Direct,
+            shaping: shaping(config, &listener),
+            times: times(config),
+            outbox_bytes_max: config.limits.queue_bytes_max,
+            connections: connections.clone(),
+            counters: counters.clone(),
+        });
+        listeners.push(listen(listener.name, socket, shared, census.clone(), arbiters.clone())?);
+    }
+    Ok(System { arbiters, offload, table, router, connections, counters, census, accounts, listeners })
+}
+
+fn listen(
+    name: String,
+    socket: std::net::TcpListener,
+    shared: Arc<Shared>,
+    census: Arc<Census>,
+    arbiters: Arc<ArbiterPool>,
+) -> Result<rjabberd_actors::Port<StopAccepting>, StartError> {
+    let address = socket.local_addr()?;
+    let start = move |socket, admission| {
+        let shared = shared.clone();
+        let started = arbiters.next().spawn(move || C2s::start(shared, socket, Box::new(admission)));
+        if !started {
+            log::error!(target: "server:start", "an arbiter is gone; a connection was dropped");
+        }
+    };
+    let port = Listener::start(name.clone(), socket, census, Arc::new(start))?;
+    log::info!(target: "server:listen", "Listening on {address} ({name})");
+    Ok(port)
+}
+
+impl System {
+    /// Accepts no more, tells every client `system-shutdown`, and waits until they are gone, at most that long.
+    pub async fn stop(&self, within: Duration) {
+        let until = Instant::now() + within;
+        for listener in &self.listeners {
+            // It has ended by itself: then it accepts nothing either.
+            let _gone = listener.send(StopAccepting);
+        }
+        self.connections.control_all(Control::Shutdown);
+        while self.connections.count() > 0 && Instant::now() < until {
+            tokio::time::sleep(STOP_LOOK).await;
+        }
+        let left = self.connections.count();
+        if left > 0 {
+            log::warn!(target: "server:stop", "{left} connections did not end in time");
+        }
+    }
+
+    /// Ends the threads.
+    pub fn end(&self) {
+        self.arbiters.stop();
+    }
+}
+
+/// The end of an account's sessions, by the session manager.
+struct EndSessions(SessionManagerPorts);
+
+impl LiveSessions for EndSessions {
+    fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) {
+        // A session that waits for this very answer writes it before it ends.
+        self.end(account, Ended::Removed);
+    }
+
+    fn credentials_changed(&self, account: &BareJid) {
+        self.end(account, Ended::CredentialsChanged);
+    }
+}
+
+impl EndSessions {
+    fn end(&self, account: &BareJid, why: Ended) {
+        let end = EndAccount { account: account.clone(), why, except: None };
+        if self.0.end_account.send(end).is_err() {
+            log::error!(target: "server:accounts", "the session manager is gone; sessions of {account} go on");
+        }
+    }
+}
+
+/// The pool, as accounts ask for it.
+struct Threads(Offload);
+
+impl accounts::Offload for Threads {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), accounts::PoolFull> {
+        self.0.submit(job).map_err(|_| accounts::PoolFull)
+    }
+}
+
+fn rules(config: &Config) -> Rules {
+    Rules {
+        conflict: match config.conflict {
+            Conflict::TakeOver => ConflictPolicy::TakeOver,
+            Conflict::Refuse => ConflictPolicy::Refuse,
+        },
+        sessions_per_account_max: config.limits.sessions_per_account_max,
+        spill_bytes_max: config.limits.queue_bytes_max,
+        hand_over: HAND_OVER,
+        ended_kept: config.limits.negotiation + ASK,
+    }
+}
+
+fn services(config: &Config, accounts: &Accounts) -> HashMap<String, Services> {
+    let services = |host: &config::Host| {
+        let registration = host.registration.then(|| Arc::new(Registration(accounts.clone())) as _);
+        (host.domain.clone(), Services::new(Arc::new(SystemTime::now), registration))
+    };
+    config.hosts.iter().map(services).collect()
+}
+
+fn host_settings(
+    config: &Config,
+    secret: &[u8],
+    services: &HashMap<String, Services>,
+) -> HashMap<String, HostSettings> {
+    let settings = |host: &config::Host| {
+        let mut mechanisms = host.mechanisms.clone();
+        mechanisms.sort_by(|one, other| other.cmp(one));
+        let features = services.get(&host.domain).map(|services| services.caps().clone());
+        let settings = HostSettings {
+            mechanisms,
+            plain_without_tls: config.auth.plain_without_tls,
+            registration: host.registration,
+            features: features.into_iter().collect(),
+            fakes: FakeSalts::new(secret, config.auth.iterations, host.hashes()),
+        };
+        (host.domain.clone(), settings)
+    };
+    config.hosts.iter().map(settings).collect()
+}
+
+fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &config::Listener) -> Settings {
+    let element_bytes_max = u32::try_from(config.limits.stanza_bytes_max).unwrap_or(u32::MAX);
+    Settings {
+        hosts,
+        default_host: config.hosts.first().map(|host| host.domain.clone()).unwrap_or_default(),
+        tls: match listener.tls {
+            ListenerTls::StartTls { required } => TlsPolicy::StartTls { required },
+            ListenerTls::Direct => TlsPolicy::Direct,
+            ListenerTls::None => TlsPolicy::None,
+        },
+        limits: Limits { element_bytes_max, ..Limits::AUTHENTICATED },
+        sasl_failures_max: config.auth.failures_max,
+        directed_presence_max: DIRECTED_PRESENCE_MAX,
+        idle_s: u32::try_from(config.limits.idle.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+fn shaping(config: &Config, listener: &config::Listener) -> Shaping {
+    match listener.shaper.as_ref().and_then(|name| config.shapers.get(name)) {
+        None => Shaping::None,
+        Some(&Shaper::Bucket { bytes_per_s, burst_bytes }) => Shaping::Bucket { bytes_per_s, burst_bytes },
+        Some(&Shaper::MaxRate { bytes_per_s }) => Shaping::MaxRate { bytes_per_s },
+    }
+}
+
+fn shared_networks(config: &Config) -> rjabberd_listener::Shared {
+    let networks = config.limits.shared_networks.clone();
+    Box::new(move |address| networks.iter().any(|network| network.contains(address)))
+}
+
+fn times(config: &Config) -> Times {
+    Times {
+        header: config.limits.header,
+        negotiation: config.limits.negotiation,
+        idle: config.limits.idle,
+        ping: config.limits.ping,
+        write_stall: config.limits.write_stall,
+        close_flush: CLOSE_FLUSH,
+        ask: ASK,
+    }
+}
