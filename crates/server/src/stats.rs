@@ -1,6 +1,6 @@
 //! What the running system says of itself: one JSON object, for `rjabberd stats`.
 
-use rjabberd_storage::SqliteStore;
+use rjabberd_storage::{QueueSnapshot, SqliteStore};
 use serde_json::{Value, json};
 
 use crate::wiring::System;
@@ -39,7 +39,18 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
     let (offload_waiting, offload_refused) = system.offload.counts();
     let (stalled, held) = system.counters.slow_readers();
     let routed = system.router.counters().snapshot();
-    let _ = store;
+    let queue = |queue: QueueSnapshot| {
+        json!({
+            "operations": queue.operations,
+            "failures": queue.failures,
+            "expired": queue.expired,
+            "refused": queue.refused,
+            "depth": queue.depth,
+            "depth_high": queue.depth_max,
+            "busy_us": queue.busy_us,
+        })
+    };
+    let stored = store.metrics().snapshot();
     json!({
         "sessions": system.table.sessions(),
         "connections": admitted,
@@ -61,6 +72,16 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
             "bounced": routed.bounced,
             "dropped": routed.dropped,
             "came_back": routed.came_back,
+        },
+        "store": {
+            "reads": queue(stored.reads),
+            "writes": queue(stored.writes),
+            "commits": stored.commits,
+            "commits_failed": stored.commits_failed,
+            "group_sum": stored.group_sum,
+            "group_max": stored.group_max,
+            "panics": stored.panics,
+            "reopened": stored.reopened,
         },
         "log_lines_dropped": crate::logging::dropped_total(),
     })

@@ -22,14 +22,14 @@
 mod line;
 mod queue;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::config::{self, LogFormat};
+use crate::config;
 use queue::{Output, Queue};
 
 /// Crates of others that tell more at debug than anybody asked for; shown if they are named in `log.level`.
@@ -61,8 +61,8 @@ pub enum LoggingError {
 }
 
 struct Logger {
-    filter: env_filter::Filter,
-    format: LogFormat,
+    /// Filters, and formats each record into one write to the queue.
+    inner: env_logger::Logger,
     queue: Arc<Queue>,
 }
 
@@ -76,7 +76,7 @@ pub fn start(settings: &config::Log) -> Result<(), LoggingError> {
         Some(path) => open(path)?,
     };
     let logger = Logger::new(settings, Arc::new(Queue::new(settings.format)));
-    let level = logger.filter.filter();
+    let level = logger.inner.filter();
     let queue = logger.queue.clone();
     LOGGER.set(logger).map_err(|_| LoggingError::Twice)?;
     queue::start_writer(queue, output).map_err(LoggingError::Thread)?;
@@ -116,27 +116,42 @@ pub fn dropped_total() -> u64 {
 
 impl Logger {
     fn new(settings: &config::Log, queue: Arc<Queue>) -> Logger {
-        let mut filter = env_filter::Builder::new();
+        let mut builder = env_logger::Builder::new();
         for name in QUIET {
-            filter.filter_module(name, LevelFilter::Warn);
+            builder.filter_module(name, LevelFilter::Warn);
         }
-        // The config has checked it; a filter that is none falls back to info.
-        if filter.try_parse(&settings.level).is_err() {
-            filter.filter_level(LevelFilter::Info);
-        }
-        Logger { filter: filter.build(), format: settings.format, queue }
+        // The config has checked that it is a filter.
+        builder.parse_filters(&settings.level);
+        let format = settings.format;
+        builder.format(move |out, record| {
+            out.write_all(line::format(format, SystemTime::now(), record).as_bytes())
+        });
+        builder.target(env_logger::Target::Pipe(Box::new(Lines(queue.clone()))));
+        Logger { inner: builder.build(), queue }
+    }
+}
+
+/// The queue as env_logger's target: it writes each record at once.
+struct Lines(Arc<Queue>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter.enabled(metadata)
+        self.inner.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter.matches(record) {
-            self.queue.push(line::format(self.format, SystemTime::now(), record));
-        }
+        self.inner.log(record);
     }
 
     fn flush(&self) {
@@ -161,6 +176,7 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LogFormat;
 
     fn logger(level: &str) -> Logger {
         let settings =

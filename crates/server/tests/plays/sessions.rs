@@ -42,7 +42,7 @@ fn one_more_session_than_the_account_may_have_is_refused() {
 
 #[test]
 fn a_resource_that_cannot_be_is_a_bad_request_and_another_may_be_tried() {
-    let mut play = Play::new(&[]);
+    let play = Play::new(&[]);
     play.account("romeo");
     let mut romeo = play.connects("romeo");
     romeo.opens_stream().starts_tls().opens_stream().logs_in(Hash::Sha1, "romeo", PASSWORD);
@@ -72,7 +72,7 @@ fn removing_an_account_ends_its_sessions() {
 
 #[test]
 fn a_session_that_ends_leaves_nothing_behind() {
-    let mut play = Play::without_tls(&[]);
+    let play = Play::without_tls(&[]);
     play.account("romeo");
     let before = play.server.stats();
     for _ in 0..20 {

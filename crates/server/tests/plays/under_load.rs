@@ -35,7 +35,7 @@ fn pour(mut romeo: Client) -> std::thread::JoinHandle<Vec<usize>> {
             assert_eq!(element.attribute("type"), Some("error"), "{element:?}");
             bounced.extend(number(&element));
         }
-        writer.join().unwrap().unwrap();
+        writer.join().expect("the writer does not panic").expect("the server reads everything");
         // Bounces of what was in juliet's queue may come behind the ping.
         bounced.extend(romeo.collects().iter().filter_map(number));
         bounced
