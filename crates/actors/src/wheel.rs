@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::guarded;
+
 /// Resolution.
 const TICK: Duration = Duration::from_millis(100);
 /// Slots of the wheel: 25.6 s a turn; what is due later stays in its slot for more turns.
@@ -120,8 +122,27 @@ pub fn arm(after: Duration, fire: impl FnOnce() + 'static) -> Timer {
     Timer { id, slot, _local: std::marker::PhantomData }
 }
 
+/// Held by whoever turns the wheel; dropped with it, also when its event loop ends: what is armed then fires never, and
+/// the next `arm` begins anew.
+struct Turning;
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        // At the end of a thread there is no next.
+        let _gone = TURNING.try_with(|turning| turning.set(false));
+        let never = WHEEL.try_with(|wheel| {
+            let mut wheel = wheel.try_borrow_mut().ok()?;
+            let wheel = wheel.as_mut()?;
+            wheel.armed = 0;
+            Some(wheel.slots.iter_mut().map(std::mem::take).collect::<Vec<_>>())
+        });
+        drop(never);
+    }
+}
+
 /// Turns the wheel for as long as anything is armed.
 async fn turn() {
+    let _turning = Turning;
     let mut clock = tokio::time::interval(TICK);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -132,12 +153,12 @@ async fn turn() {
             let due = wheel.advance(wheel.tick_of(Instant::now()));
             if wheel.armed == 0 && due.is_empty() { None } else { Some(due) }
         });
-        let Some(due) = due else {
-            TURNING.set(false);
-            return;
-        };
+        let Some(due) = due else { return };
         for fire in due {
-            fire();
+            // The others of this arbiter are not to pay for one.
+            if guarded(fire).is_err() {
+                log::error!(target: "wheel:turn", "a deadline panicked");
+            }
         }
     }
 }
