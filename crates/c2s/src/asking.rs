@@ -29,7 +29,7 @@ impl C2s {
             }
         };
         context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
-            c2s.contain(context, |c2s, context| c2s.answered(ask, answer, context));
+            c2s.contain_in_future(context, |c2s, context| c2s.answered(ask, answer, context));
         }));
     }
 
@@ -94,7 +94,7 @@ impl C2s {
         let answer = async move { tokio::time::timeout(within_all, answer).await.ok().flatten() };
         context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
             let answer = answer.unwrap_or(Answer::Unavailable(Unavailable));
-            c2s.contain(context, |c2s, context| c2s.answered(ask, answer, context));
+            c2s.contain_in_future(context, |c2s, context| c2s.answered(ask, answer, context));
         }));
     }
 
@@ -118,7 +118,7 @@ impl C2s {
         let answer = answer.within(self.shared.times.ask);
         let answer = async move { if sent { answer.await.ok() } else { None } };
         context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
-            c2s.contain(context, |c2s, context| c2s.claimed(ask, answer, context));
+            c2s.contain_in_future(context, |c2s, context| c2s.claimed(ask, answer, context));
         }));
     }
 

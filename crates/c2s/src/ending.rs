@@ -193,7 +193,7 @@ impl C2s {
         let _gone = self.shared.sessions.release.send(Release { seat, reply: Some(reply) });
         let answer = answer.within(self.shared.times.ask);
         context.spawn(answer.into_actor(self).map(|_, c2s, context| {
-            c2s.contain(context, C2s::released);
+            c2s.contain_in_future(context, C2s::released);
         }));
     }
 

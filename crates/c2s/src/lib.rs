@@ -14,7 +14,7 @@ mod shared;
 mod shell;
 mod writing;
 
-use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, time::Instant};
+use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use rjabberd_actors::{Alive, Budget, Kind, Mail, Mailbox, Port, Timer, guarded, yield_now};
@@ -60,6 +60,8 @@ pub struct C2s {
     /// Direct TLS has not begun yet.
     tls_opening: bool,
     outbox: Outbox,
+    /// Wakes the writer.
+    writer: Option<Waker>,
     phase: Phase,
     seat: Option<Arc<Seat>>,
     ending: Option<Ending>,
@@ -154,6 +156,7 @@ impl C2s {
                 batch: VecDeque::new(),
                 credit_given: false,
                 outbox: Outbox::default(),
+                writer: None,
                 phase: Phase::Open,
                 seat: None,
                 ending: None,
@@ -188,6 +191,18 @@ impl C2s {
             // The second line: `Drop` gives the seat back.
             self.alive.panicked();
             actix::ActorContext::stop(context);
+        }
+    }
+
+    /// Runs one step in a future of this actor. The writer may have been polled before it in this turn, so it is woken.
+    fn contain_in_future(
+        &mut self,
+        context: &mut Context<Self>,
+        step: impl FnOnce(&mut C2s, &mut Context<C2s>),
+    ) {
+        self.contain(context, step);
+        if let Some(writer) = &self.writer {
+            writer.wake_by_ref();
         }
     }
 

@@ -26,6 +26,9 @@ impl ActorFuture<C2s> for Writing {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         c2s.budget.renew();
+        if !c2s.writer.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
+            c2s.writer = Some(task.waker().clone());
+        }
         c2s.contain(context, |c2s, context| c2s.flush(context, task));
         Poll::Pending
     }
