@@ -131,6 +131,8 @@ impl C2s {
         let answer = match answer {
             Some(Ok(bound)) => {
                 let jid = bound.seat.jid().clone();
+                // It may have been told of the spill before it knew whose.
+                bound.seat.heard();
                 self.seat = Some(bound.seat);
                 self.inherit(bound.handed);
                 Ok(jid)

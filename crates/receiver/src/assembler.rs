@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use rjabberd_xml::{Context, FrameKind, Framer, Limits, Step, XmlError, read_element, read_header};
 
-use crate::messages::Event;
+use crate::{COUNTERS, messages::Event};
 
 /// One stream, from its header to its end.
 pub(crate) struct Assembler {
@@ -23,8 +23,11 @@ impl Assembler {
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, XmlError> {
         while !input.is_empty() {
             match self.framer.next(&self.limits, input)? {
-                // White-space keepalives end here; the shell counts them as bytes received.
-                Step::Space { bytes } => *input = &input[bytes..],
+                // White-space keepalives end here.
+                Step::Space { bytes } => {
+                    COUNTERS.keepalive();
+                    *input = &input[bytes..];
+                }
                 Step::Partial { bytes } => {
                     self.partial.extend_from_slice(&input[..bytes]);
                     *input = &input[bytes..];

@@ -5,6 +5,7 @@
 //! batch stay unparsed until the next credit says what they are: more of this stream, a new stream, or an attack.
 
 mod assembler;
+mod counters;
 pub mod messages;
 mod reading;
 pub mod shaper;
@@ -18,6 +19,8 @@ use rjabberd_transport::Transport;
 use rjabberd_xml::{Fragment, Limits};
 use rustls::ServerConfig;
 use tokio::time::{Instant, Sleep};
+
+pub use counters::{COUNTERS, Counters, CountersSnapshot};
 
 use assembler::Assembler;
 use messages::{Batch, Credit, Event, Order};

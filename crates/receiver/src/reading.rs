@@ -14,7 +14,7 @@ use rjabberd_transport::Read;
 use rjabberd_xml::Header;
 
 use crate::{
-    Phase, Receiver,
+    COUNTERS, Phase, Receiver,
     messages::{Event, Loss},
 };
 
@@ -96,12 +96,14 @@ impl Receiver {
     }
 
     fn charge(&mut self, size: usize) {
+        COUNTERS.read(size);
         let pause = self.setup.shaper.charge(size, now_us());
         log::debug!(
             target: "shaper:update",
             "{} State: {}; Size={size}; Pause={} ms", self.alive, self.setup.shaper, pause.as_millis()
         );
         if !pause.is_zero() {
+            COUNTERS.paused(pause.as_millis() as u64);
             self.pause = Some(Box::pin(tokio::time::sleep(pause)));
         }
     }
@@ -122,6 +124,7 @@ impl Receiver {
                 }
                 Ok(None) => break,
                 Err(error) => {
+                    COUNTERS.refused();
                     log::debug!(target: "receiver:refused", "{} {error}", self.alive);
                     events.push(Event::Refused(error));
                     input = &[];

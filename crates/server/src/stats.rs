@@ -38,6 +38,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
     let (admitted, accepted, refused) = system.census.counts();
     let (offload_waiting, offload_refused) = system.offload.counts();
     let (stalled, held) = system.counters.slow_readers();
+    let received = rjabberd_receiver::COUNTERS.snapshot();
     let routed = system.router.counters().snapshot();
     let queue = |queue: QueueSnapshot| {
         json!({
@@ -62,6 +63,13 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "sasl": system.counters.sasl_by_result(),
         "readers_stalled": stalled,
         "readers_held": held,
+        "receivers": {
+            "bytes": received.bytes,
+            "keepalives": received.keepalives,
+            "xml_refused": received.refused,
+            "pauses": received.pauses,
+            "paused_ms": received.paused_ms,
+        },
         "offload_waiting": offload_waiting,
         "offload_refused": offload_refused,
         "stanzas": {

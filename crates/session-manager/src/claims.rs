@@ -153,7 +153,10 @@ impl Claims {
     fn seat(&mut self, jid: FullJid, claim: &Claim, rules: &Rules) -> Arc<Seat> {
         self.generation += 1;
         let (deliver, control) = (claim.deliver.clone(), claim.control.clone());
-        Arc::new(Seat::new(jid, self.generation, deliver, control, rules.spill_bytes_max))
+        let seat = Seat::new(jid, self.generation, deliver, control, rules.spill_bytes_max);
+        // Until the session knows that it sits here, it takes nothing; what comes waits in the spill.
+        seat.hold();
+        Arc::new(seat)
     }
 
     /// The JID that is claimed; a resource of ours is random (RFC 6120, 7.6) and free.
