@@ -145,15 +145,18 @@ impl Client {
         }
     }
 
-    /// All elements that came before the server answers a ping. What others sent is among them if the server had
-    /// taken it before this is called.
+    /// All elements that came before a message of this client to itself: whatever the server had taken for it before
+    /// this is called, and the answers to what it sent itself.
     #[track_caller]
     pub fn collects(&mut self) -> Vec<Node> {
-        let id = self.pings();
+        self.asked += 1;
+        let id = format!("end-{}", self.asked);
+        let to = escape(&self.jid);
+        self.sends(&format!("<message to='{to}' id='{id}'/>"));
         let mut elements = Vec::new();
         loop {
             let element = self.takes();
-            if element.name == "iq" && element.attribute("id") == Some(&id) {
+            if element.name == "message" && element.attribute("id") == Some(&id) {
                 return elements;
             }
             elements.push(element);
@@ -175,17 +178,6 @@ impl Client {
     pub fn forgets(&mut self) -> &mut Client {
         self.collects();
         self
-    }
-
-    #[track_caller]
-    fn pings(&mut self) -> String {
-        self.asked += 1;
-        let id = format!("ping-{}", self.asked);
-        self.sends(&format!(
-            "<iq type='get' to='{}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>",
-            self.host
-        ));
-        id
     }
 
     /// The next thing is this stream error, then the end of stream and connection.
@@ -218,11 +210,10 @@ impl Client {
         self
     }
 
-    /// The server closes the connection, whatever it says before.
+    /// Everything that comes until the server closes the connection.
     #[track_caller]
-    pub fn gets_closed_at_last(&mut self) -> &mut Client {
-        while self.piece().is_some() {}
-        self
+    pub fn everything(&mut self) -> Vec<Piece> {
+        std::iter::from_fn(|| self.piece()).collect()
     }
 
     /// Sends a stream header.
@@ -296,6 +287,26 @@ impl Client {
     /// Logs in by SCRAM, checks the server's signature and opens the new stream.
     #[track_caller]
     pub fn logs_in(&mut self, hash: Hash, user: &str, password: &str) -> &mut Client {
+        let scram = self.answers_challenge(hash, user, password);
+        let outcome = self.takes();
+        if outcome.name != "success" {
+            self.fail("wanted success");
+        }
+        if !scram.verifies(&outcome.text) {
+            self.fail("the server's signature is wrong");
+        }
+        self.opens_stream()
+    }
+
+    /// Goes through SCRAM up to the server's verdict, which is not read.
+    #[track_caller]
+    pub fn fails_to_log_in(&mut self, hash: Hash, user: &str, password: &str) -> &mut Client {
+        self.answers_challenge(hash, user, password);
+        self
+    }
+
+    #[track_caller]
+    fn answers_challenge(&mut self, hash: Hash, user: &str, password: &str) -> Scram {
         let mut scram = Scram::new(hash, user, &format!("{}-nonce", self.name.replace(',', "")));
         let challenge = self
             .sends(&format!(
@@ -311,16 +322,8 @@ impl Client {
             Ok(answer) => answer,
             Err(error) => self.fail(&error),
         };
-        let outcome = self
-            .sends(&format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{answer}</response>"))
-            .takes();
-        if outcome.name != "success" {
-            self.fail("wanted success");
-        }
-        if !scram.verifies(&outcome.text) {
-            self.fail("the server's signature is wrong");
-        }
-        self.opens_stream()
+        self.sends(&format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{answer}</response>"));
+        scram
     }
 
     /// Binds a resource, the given one or one that the server makes.
@@ -394,7 +397,7 @@ impl Client {
         loop {
             match self.pieces.next_piece() {
                 Ok(Some(piece)) => {
-                    self.note("<-", &format!("{piece:?}"));
+                    self.note("<-", &piece.to_string());
                     return Some(piece);
                 }
                 Ok(None) => {}

@@ -32,7 +32,7 @@ pub use node::Node;
 pub use pieces::{Piece, Pieces};
 pub use play::{PASSWORD, Play};
 pub use scram::{Hash, SaltedPassword, Scram};
-pub use server::{Server, localhost_config};
+pub use server::{Server, alive, localhost_config};
 
 /// How long anything is waited for before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,6 +3,8 @@
 //! Written for tests, on purpose apart from the server's own reader: names keep their prefixes as they were written,
 //! and anything not well-formed is an error with a text. Numeric and the five named references are resolved.
 
+use std::fmt;
+
 /// An element as it was received.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Node {
@@ -73,6 +75,19 @@ impl Node {
             }
             None => false,
         })
+    }
+}
+
+/// As XML, in one line.
+impl fmt::Display for Node {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "<{}", self.name)?;
+        for (name, value) in &self.attributes {
+            write!(out, " {name}='{}'", escape(value))?;
+        }
+        write!(out, ">{}", escape(&self.text))?;
+        self.children.iter().try_for_each(|child| write!(out, "{child}"))?;
+        write!(out, "</{}>", self.name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Cuts what a server sends into the pieces of a stream, however the bytes were cut on the way.
 
+use std::fmt;
+
 use crate::Node;
 
 /// One piece of a stream.
@@ -11,6 +13,16 @@ pub enum Piece {
     Element(Node),
     /// `</stream:stream>`.
     End,
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Header(node) => write!(out, "{}", node.to_string().replace("</stream:stream>", "")),
+            Piece::Element(node) => write!(out, "{node}"),
+            Piece::End => write!(out, "</stream:stream>"),
+        }
+    }
 }
 
 /// Bytes in, pieces out. Knows one stream at a time: a new header may come at any time between elements.

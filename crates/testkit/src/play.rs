@@ -11,6 +11,7 @@ pub const PASSWORD: &str = "wherefore-art-thou";
 pub struct Play {
     /// The server.
     pub server: Server,
+    starts_tls: bool,
     clients: BTreeMap<String, Client>,
 }
 
@@ -18,15 +19,15 @@ impl Play {
     /// Starts a server with [`localhost_config`] and these keys.
     #[track_caller]
     pub fn new(more: &[&str]) -> Play {
-        Play { server: Server::start(&localhost_config(more)), clients: BTreeMap::new() }
+        Play { server: Server::start(&localhost_config(more)), starts_tls: true, clients: BTreeMap::new() }
     }
 
-    /// Starts a server that takes clients without TLS, with these keys too.
+    /// Starts a server that takes clients without TLS, with these keys too; its clients begin none.
     #[track_caller]
     pub fn without_tls(more: &[&str]) -> Play {
         let mut all = vec!["listen.c2s.require_tls = false"];
         all.extend(more);
-        Play::new(&all)
+        Play { starts_tls: false, ..Play::new(&all) }
     }
 
     /// Makes the account `USER@localhost`.
@@ -36,8 +37,8 @@ impl Play {
         self
     }
 
-    /// Makes an account for the client's user unless an earlier client had it, connects, goes over to TLS where it is
-    /// offered, logs in and binds the resource.
+    /// Makes an account for the client's user unless an earlier client had it, connects, goes over to TLS unless
+    /// the play is without, logs in and binds the resource.
     #[track_caller]
     pub fn enters(&mut self, name: &str) -> &mut Client {
         let (user, _) = name.split_once('/').expect("a client is named user/resource");
@@ -61,7 +62,7 @@ impl Play {
         let (user, resource) = name.split_once('/').expect("a client is named user/resource");
         let mut client = self.connects(name);
         client.opens_stream();
-        if client.features().child("starttls").is_some() {
+        if self.starts_tls {
             client.starts_tls().opens_stream();
         }
         client.logs_in(Hash::Sha1, user, PASSWORD).binds(Some(resource));

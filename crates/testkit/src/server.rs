@@ -1,7 +1,7 @@
 //! The real `rjabberd`, on a folder and on free ports of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     env, fs,
     io::Write,
     net::SocketAddr,
@@ -260,6 +260,15 @@ impl Drop for Server {
             let _ = fs::write(path, self.log.text());
         }
     }
+}
+
+/// How many actors of each kind live, by the server's own count ([`Server::stats`]); kinds with none are left out.
+pub fn alive(stats: &serde_json::Value) -> BTreeMap<String, u64> {
+    let kinds = stats["actors"].as_object().into_iter().flatten();
+    kinds
+        .map(|(kind, counts)| (kind.clone(), counts["alive"].as_u64().unwrap_or_default()))
+        .filter(|(_, alive)| *alive > 0)
+        .collect()
 }
 
 /// The program under test: `RJABBERD_BIN`, else beside the test that runs.

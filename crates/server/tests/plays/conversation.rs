@@ -76,8 +76,11 @@ fn check_log(play: &Play, challenge: &str, response: &str, success: &str) {
     server.wait_for_log(&["Accepted connection 127.0.0.1:", " -> 127.0.0.1:"]);
     server.wait_for_log(&["Received XML on stream = ", "<stream:stream"]);
     server.wait_for_log(&["Send XML on stream = ", "<stream:features"]);
-    server.wait_for_log(&["haper", "size"]);
-    server.wait_for_log(&["wait_for_bind", "established"]);
+    server.wait_for_log(&["shaper:update State: {bucket,", "Size=", "Pause="]);
+    for state in ["awaiting_feature", "awaiting_response", "awaiting_restart", "awaiting_bind", "established"]
+    {
+        server.wait_for_log(&["c2s:state ", state]);
+    }
     let log = server.log().text();
     for secret in [PASSWORD, challenge, response, success, "Wherefore art thou?"] {
         assert!(!log.contains(secret), "the log holds {secret:?}");

@@ -4,6 +4,7 @@
 //! `rjabberd-soak [CLIENTS] [MESSAGES] [ROUNDS]`
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::{self, Write as _},
     net::SocketAddr,
@@ -12,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rjabberd_testkit::{Figures, Hash, Node, Piece, Pieces, SaltedPassword, Scram, Server, localhost_config};
+use rjabberd_testkit::{
+    Figures, Hash, Node, Piece, Pieces, SaltedPassword, Scram, Server, alive, localhost_config,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,14 +45,14 @@ async fn main() -> Result<ExitCode, Fault> {
     ]));
     let address = server.address("c2s");
     import(&server, clients)?;
-    let before = server.stats();
+    let before = alive(&server.stats());
     let mut report = Report { clients, messages, ..Report::default() };
     report.resident_kib.push(server.figures().resident_kib);
     let mut salted: Vec<Option<SaltedPassword>> = vec![None; clients];
     for _ in 0..rounds {
         report.round(address, &mut salted).await?;
         let after = server.wait_for_stats(|stats| stats["sessions"] == 0 && stats["connections"] == 0);
-        report.actors_left |= after["actors"] != before["actors"];
+        report.actors_left |= alive(&after) != before;
         report.resident_kib.push(server.figures().resident_kib);
     }
     report.server = Some(server.figures());
@@ -165,7 +168,7 @@ impl Report {
             && !self.memory_grew()
     }
 
-    fn json(&self, before: &serde_json::Value) -> String {
+    fn json(&self, before: &BTreeMap<String, u64>) -> String {
         serde_json::json!({
             "clients": self.clients,
             "messages_each_way": self.messages,
@@ -178,7 +181,7 @@ impl Report {
             "resident_kib": self.resident_kib,
             "memory_grew": self.memory_grew(),
             "actors_left": self.actors_left,
-            "actors_before": before["actors"],
+            "actors_before": before,
             "threads": self.server.map(|figures| figures.threads),
             "files": self.server.map(|figures| figures.files),
             "good": self.is_good(),
