@@ -17,19 +17,23 @@ def program():
     return os.environ.get("RJABBERD_BIN", str(target / "release" / "rjabberd"))
 
 
+def environment():
+    """What is set for the scripts is no business of the server's config."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("RJABBERD_")}
+
+
 class Server:
     def __init__(self, config):
         self.folder = tempfile.TemporaryDirectory(prefix="rjabberd-interop-")
         self.config = Path(self.folder.name) / "rjabberd.toml"
         self.config.write_text(config)
         self.log = []
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("RJABBERD_")}
         self.process = subprocess.Popen(
             [program(), "run", "--config", str(self.config)],
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=environment,
+            env=environment(),
         )
         lines = queue.Queue()
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
@@ -64,7 +68,8 @@ class Server:
             input=password + "\n",
             text=True,
             check=True,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            env=environment(),
         )
 
     def stop(self):
