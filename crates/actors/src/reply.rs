@@ -24,6 +24,11 @@ pub fn reply<T>() -> (Reply<T>, Answer<T>) {
 }
 
 impl<T> Reply<T> {
+    /// Whether somebody still waits for the answer.
+    pub fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Answers; gives the value back where nobody waits any more.
     pub fn send(self, value: T) -> Result<(), T> {
         self.0.send(value)

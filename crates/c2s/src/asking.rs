@@ -130,11 +130,12 @@ impl C2s {
     ) {
         let answer = match answer {
             Some(Ok(bound)) => {
-                let jid = bound.seat.jid().clone();
+                let (seat, handed) = bound.accept();
+                let jid = seat.jid().clone();
                 // It may have been told of the spill before it knew whose.
-                bound.seat.heard();
-                self.seat = Some(bound.seat);
-                self.inherit(bound.handed);
+                seat.heard();
+                self.seat = Some(seat);
+                self.inherit(handed);
                 Ok(jid)
             }
             Some(Err(refused)) => Err(match refused {

@@ -6,9 +6,11 @@ use std::{
 };
 
 use rjabberd_actors::{Alive, Letter, Port, Timer, arm};
-use rjabberd_xmpp::{FullJid, address};
+use rjabberd_xmpp::{BareJid, FullJid, address};
 
-use crate::{Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Rules, Seat, SessionTable};
+use crate::{
+    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Release, Rules, Seat, SessionTable,
+};
 
 /// A hand-over has taken too long.
 #[derive(Debug)]
@@ -34,11 +36,12 @@ pub(crate) struct Claims {
     waiting: HashMap<FullJid, HandOver>,
     generation: u64,
     clock: Port<HandOverExpired>,
+    release: Port<Release>,
 }
 
 impl Claims {
-    pub(crate) fn new(clock: Port<HandOverExpired>) -> Claims {
-        Claims { waiting: HashMap::new(), generation: 0, clock }
+    pub(crate) fn new(clock: Port<HandOverExpired>, release: Port<Release>) -> Claims {
+        Claims { waiting: HashMap::new(), generation: 0, clock, release }
     }
 
     /// Answers a claim, or begins the hand-over that will.
@@ -61,7 +64,7 @@ impl Claims {
             None => {
                 let seat = self.seat(jid, &claim, rules);
                 table.insert(seat.clone());
-                self.answer(claim, seat, None, table);
+                self.answer(claim, seat, None);
             }
             Some(_) if rules.conflict == ConflictPolicy::Refuse => claim.answer(Err(ClaimRefused::Conflict)),
             Some(old) => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
@@ -85,6 +88,17 @@ impl Claims {
             // Too late: the resource was taken meanwhile. What it had goes its way back, which finds the new session.
             log::debug!(target: "session_manager:freed", "{alive} {seat:?} handed over too late");
             drop(handed);
+        }
+    }
+
+    /// The account has ended: who waits for one of its resources logged in before that.
+    pub(crate) fn refuse_all(&mut self, account: &BareJid) {
+        for (jid, waiting) in &mut self.waiting {
+            if jid.to_bare() == *account {
+                for claim in waiting.claims.drain(..) {
+                    claim.answer(Err(ClaimRefused::AccountGone));
+                }
+            }
         }
     }
 
@@ -116,14 +130,20 @@ impl Claims {
         alive: &Alive,
     ) {
         let Some(HandOver { old, mut claims, _timer }) = self.waiting.remove(&jid) else { return };
-        let Some(claim) = claims.pop_front() else { return };
+        claims.retain(|claim| claim.reply.is_wanted());
+        let Some(claim) = claims.pop_front() else {
+            // Nobody wants it any more, and the old session has given it up.
+            table.remove(&old);
+            drop(old.close());
+            return;
+        };
         let new = self.seat(jid, &claim, rules);
         let mut handed = handed.unwrap_or_default();
         let queue = std::mem::take(&mut handed.queue);
         if !table.replace(&old, &new, queue) {
             table.insert(new.clone());
         }
-        self.answer(claim, new.clone(), Some(handed), table);
+        self.answer(claim, new.clone(), Some(handed));
         if !claims.is_empty() {
             self.ask(new, claims, rules, alive);
         }
@@ -141,13 +161,8 @@ impl Claims {
         self.waiting.insert(old.jid().clone(), HandOver { old, claims, _timer: timer });
     }
 
-    fn answer(&self, claim: Claim, seat: Arc<Seat>, handed: Option<Handed>, table: &SessionTable) {
-        let bound = Bound { seat: seat.clone(), handed };
-        if claim.reply.send(Ok(bound)).is_err() {
-            // The client is gone: nobody will ever release this.
-            table.remove(&seat);
-            drop(seat.close());
-        }
+    fn answer(&self, claim: Claim, seat: Arc<Seat>, handed: Option<Handed>) {
+        claim.answer(Ok(Bound::new(seat, handed, self.release.clone())));
     }
 
     fn seat(&mut self, jid: FullJid, claim: &Claim, rules: &Rules) -> Arc<Seat> {

@@ -109,7 +109,7 @@ impl SessionManager {
                 end_account: Port::new(address.clone(), mailbox.clone()),
             };
             started = Some(ports.clone());
-            let claims = Claims::new(Port::new(address, mailbox.clone()));
+            let claims = Claims::new(Port::new(address, mailbox.clone()), ports.release.clone());
             let alive = Alive::new(&SESSION_MANAGER);
             SessionManager { table, rules, claims, ended: Vec::new(), ports: Some(ports), alive }
         });
@@ -185,6 +185,7 @@ impl Handler<Mail<EndAccount>> for SessionManager {
             Ended::Removed => Control::AccountRemoved,
             Ended::CredentialsChanged => Control::CredentialsChanged,
         };
+        self.claims.refuse_all(&end.account);
         for seat in self.table.seats(&end.account) {
             if end.except.as_ref() != Some(seat.jid()) {
                 seat.control(control);

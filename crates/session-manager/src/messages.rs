@@ -25,7 +25,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Answers; a session that was bound but is not wanted any more is given back by its caller.
+    /// Answers. A seat that nobody takes gives itself back.
     pub(crate) fn answer(self, answer: Result<Bound, ClaimRefused>) {
         let _unwanted = self.reply.send(answer);
     }
@@ -33,13 +33,34 @@ impl Claim {
 
 impl Letter for Claim {}
 
-/// A resource that was bound.
+/// A resource that was bound. Dropped without [`Bound::accept`], because the client is gone, it is given back.
 #[derive(Debug)]
 pub struct Bound {
-    /// The session's place in the table.
-    pub seat: Arc<Seat>,
-    /// What an earlier session handed over.
-    pub handed: Option<Handed>,
+    seat: Option<Arc<Seat>>,
+    handed: Option<Handed>,
+    release: Port<Release>,
+}
+
+impl Bound {
+    pub(crate) fn new(seat: Arc<Seat>, handed: Option<Handed>, release: Port<Release>) -> Bound {
+        Bound { seat: Some(seat), handed, release }
+    }
+
+    /// The session's place in the table, and what an earlier session handed over. Who takes it has to release it.
+    pub fn accept(mut self) -> (Arc<Seat>, Option<Handed>) {
+        let seat = self.seat.take().expect("a bound resource holds its seat until it is accepted");
+        (seat, self.handed.take())
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let Some(seat) = self.seat.take() else { return };
+        let spill = seat.close();
+        // The session manager lives as long as the server.
+        let _gone = self.release.send(Release { seat, reply: None });
+        drop(spill);
+    }
 }
 
 /// Why a resource was not bound.

@@ -207,3 +207,6 @@ impl Seat {
         self.control(Control::SpillReady);
     }
 }
+
+#[cfg(test)]
+mod tests;
