@@ -96,7 +96,7 @@ fn function_lengths(code: &str) -> Vec<(usize, String)> {
         let before = trimmed.split("fn ").next().unwrap_or_default();
         let is_function =
             ["", "pub ", "pub(crate) ", "pub(super) ", "async ", "pub async ", "const ", "pub const "];
-        if !is_function.contains(&before) || trimmed.ends_with(';') {
+        if !is_function.contains(&before) || trimmed.ends_with([';', '}']) {
             continue;
         }
         let indent = line.len() - trimmed.len();
