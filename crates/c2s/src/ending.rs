@@ -14,6 +14,9 @@ use crate::{C2s, messages::Tick, redact};
 /// How often an ending session looks whether its mailbox is empty, should nothing else tell.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often a row is left for a sender that is just at it; then it is removed anyway.
+const ROUNDS_MAX: u32 = 1_000;
+
 /// A session that ends.
 pub(crate) struct Ending {
     seat: Arc<Seat>,
@@ -22,6 +25,8 @@ pub(crate) struct Ending {
     /// Taken and not written, in order.
     leftover: VecDeque<Arc<Parcel>>,
     stage: Stage,
+    /// How often the session manager was asked to remove the row.
+    rounds: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,9 @@ enum Stage {
     Emptying,
     /// The session manager was asked to free the resource.
     Releasing,
+    /// The resource is free; what is left waits until the connection is gone, because what was written before it may
+    /// have to go back too, and first.
+    Released,
     /// Nothing is left.
     Done,
 }
@@ -135,7 +143,7 @@ impl C2s {
             _ => VecDeque::new(),
         };
         let hands_over = reason == CloseReason::Replaced;
-        self.ending = Some(Ending { seat, session, hands_over, leftover, stage: Stage::Emptying });
+        self.ending = Some(Ending { seat, session, hands_over, leftover, stage: Stage::Emptying, rounds: 0 });
         self.check_ending(context);
     }
 
@@ -149,15 +157,40 @@ impl C2s {
     /// Gives the seat back without waiting for anything: what is in its spill finds its way back.
     pub(crate) fn abandon_seat(&mut self) {
         let ending = self.ending.take().filter(|ending| !ending.is_done());
-        let (seat, leftover) = match (self.seat.take(), ending) {
-            (Some(seat), _) => (seat, self.outbox.take_all()),
-            (None, Some(ending)) => (ending.seat, ending.leftover),
+        let (seat, leftover, available) = match (self.seat.take(), ending) {
+            (Some(seat), _) => {
+                let available = seat.priority().is_some();
+                (seat, VecDeque::new(), available)
+            }
+            (None, Some(ending)) => {
+                let available = ending.stage != Stage::Released && ending.session.priority.is_some();
+                (ending.seat, ending.leftover, available)
+            }
             (None, None) => return,
         };
         let spill = seat.close();
+        let jid = seat.jid().clone();
         // The session manager lives as long as the server.
         let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
-        leftover.into_iter().chain(spill).for_each(drop);
+        self.outbox.take_all().into_iter().chain(leftover).chain(spill).for_each(drop);
+        if std::mem::take(&mut self.inherited.available) || available {
+            self.shared.router.presence_lost(&jid);
+        }
+        let owed = self.owed.take().map(|session| session.directed).unwrap_or_default();
+        for to in std::mem::take(&mut self.inherited.directed).into_iter().chain(owed) {
+            self.route_unavailable(&jid, to);
+        }
+    }
+
+    /// What the session had taken and not written goes back, the oldest first: its connection is gone, and nothing more
+    /// is written.
+    pub(crate) fn give_leftovers_back(&mut self) {
+        let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Released) else {
+            return;
+        };
+        ending.stage = Stage::Done;
+        let leftover = std::mem::take(&mut ending.leftover);
+        self.outbox.take_all().into_iter().chain(leftover).for_each(drop);
     }
 
     /// Goes on with an ending once the mailbox is empty.
@@ -189,23 +222,40 @@ impl C2s {
             return;
         }
         ending.stage = Stage::Releasing;
+        seat.leave(std::mem::take(&mut ending.leftover));
+        self.release(context);
+    }
+
+    /// Sends back what is here, the oldest first, and asks to have the row removed, if nothing came meanwhile.
+    fn release(&mut self, context: &mut Context<Self>) {
+        let Some(ending) = &mut self.ending else { return };
+        let seat = ending.seat.clone();
+        seat.send_back();
+        ending.rounds += 1;
+        if ending.rounds > ROUNDS_MAX {
+            let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
+            self.released(context);
+            return;
+        }
         let (reply, answer) = reply();
         let _gone = self.shared.sessions.release.send(Release { seat, reply: Some(reply) });
         let answer = answer.within(self.shared.times.ask);
-        context.spawn(answer.into_actor(self).map(|_, c2s, context| {
-            c2s.contain_in_future(context, C2s::released);
+        context.spawn(answer.into_actor(self).map(|vacated, c2s, context| {
+            c2s.contain_in_future(context, |c2s, context| match vacated {
+                Ok(false) => c2s.release(context),
+                Ok(true) | Err(_) => c2s.released(context),
+            });
         }));
     }
 
-    /// The row is gone: nothing new comes, and what is here goes back, the oldest first.
+    /// The row is gone: nothing new comes.
     fn released(&mut self, context: &mut Context<Self>) {
         let Some(ending) = &mut self.ending else { return };
         ending.stage = Stage::Done;
-        let leftover = std::mem::take(&mut ending.leftover);
+        ending.seat.close().into_iter().for_each(drop);
         let jid = ending.seat.jid().clone();
         let told = std::mem::take(&mut ending.session.directed);
         let available = ending.session.priority.is_some() || self.inherited.available;
-        leftover.into_iter().chain(ending.seat.close()).for_each(drop);
         if available {
             self.shared.router.presence_lost(&jid);
         }

@@ -10,13 +10,21 @@ pub(crate) struct Assembler {
     limits: Limits,
     framer: Framer,
     context: Context,
+    /// Name of the root element as the header wrote it, which the end tag must repeat; no header, no end.
+    root: Box<str>,
     /// The beginning of a frame that is not whole yet; no buffer while it is empty.
     partial: BytesMut,
 }
 
 impl Assembler {
     pub(crate) fn new(limits: Limits) -> Assembler {
-        Assembler { limits, framer: Framer::new(), context: Context::canonical(), partial: BytesMut::new() }
+        Assembler {
+            limits,
+            framer: Framer::new(),
+            context: Context::canonical(),
+            root: Box::default(),
+            partial: BytesMut::new(),
+        }
     }
 
     /// Takes bytes from the front of `input` until there is an event, or no byte is left.
@@ -51,15 +59,27 @@ impl Assembler {
         frame.freeze()
     }
 
+    /// Whether an end tag (`</name>`, with white space behind the name) is that of the root element.
+    fn closes(&self, tag: &[u8]) -> bool {
+        let name =
+            tag.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")).map(<[u8]>::trim_ascii_end);
+        name == Some(self.root.as_bytes())
+    }
+
     fn read(&mut self, kind: FrameKind, frame: Bytes) -> Result<Event, XmlError> {
         match kind {
             FrameKind::StreamOpen => {
                 let header = read_header(&frame)?;
                 self.context = header.context.clone();
+                self.root = match header.prefix.as_str() {
+                    "" => header.name.as_str().into(),
+                    prefix => format!("{prefix}:{}", header.name).into(),
+                };
                 Ok(Event::HeaderRead(header))
             }
             FrameKind::Element => read_element(&self.context, frame).map(Event::ElementRead),
-            FrameKind::StreamClose => Ok(Event::StreamEnded),
+            FrameKind::StreamClose if self.closes(&frame) => Ok(Event::StreamEnded),
+            FrameKind::StreamClose => Err(XmlError::NotWellFormed("the end tag is not that of the stream")),
         }
     }
 }

@@ -15,18 +15,20 @@ impl Router {
 
     /// RFC 6121, 8.5.3: a full JID.
     pub(crate) fn to_full(&self, stanza: Stanza, to: &FullJid) -> Routed {
-        let parcel = self.parcel(stanza);
-        if self.inner.table.deliver_to(to, &parcel) {
+        self.parcel_to_full(&self.parcel(stanza), to)
+    }
+
+    pub(crate) fn parcel_to_full(&self, parcel: &Arc<Parcel>, to: &FullJid) -> Routed {
+        if self.inner.table.deliver_to(to, parcel) {
             self.inner.counters.delivered();
             return Routed::Done;
         }
         // 8.5.3.2: no such resource.
-        let stanza = take_back(&parcel);
+        let stanza = take_back(parcel);
         match stanza.kind {
-            StanzaKind::Message(MessageType::Normal | MessageType::Chat) => {
-                self.to_bare(stanza, &to.to_bare())
-            }
-            StanzaKind::Message(MessageType::Groupchat) | StanzaKind::Iq(IqType::Get | IqType::Set) => {
+            StanzaKind::Message(MessageType::Chat) => self.to_bare(stanza, &to.to_bare()),
+            StanzaKind::Message(MessageType::Normal | MessageType::Groupchat)
+            | StanzaKind::Iq(IqType::Get | IqType::Set) => {
                 self.bounce(&stanza, Condition::ServiceUnavailable)
             }
             StanzaKind::Message(MessageType::Headline | MessageType::Error)
@@ -45,12 +47,7 @@ impl Router {
                 self.to_chosen(stanza, account, most_available)
             }
             // 8.5.2.1.1: to all that want messages; not an error where there is none.
-            StanzaKind::Message(MessageType::Headline) => {
-                match self.to_chosen(stanza, account, wants_messages) {
-                    Routed::Reply(_) => Routed::Done,
-                    routed => routed,
-                }
-            }
+            StanzaKind::Message(MessageType::Headline) => self.to_any(stanza, account, wants_messages),
             StanzaKind::Message(MessageType::Groupchat) => {
                 self.bounce(&stanza, Condition::ServiceUnavailable)
             }
@@ -67,8 +64,16 @@ impl Router {
         if kind == PresenceType::Probe {
             return Routed::Done;
         }
+        self.to_any(stanza, account, |_, seat| seat.priority().is_some())
+    }
+
+    /// To whoever is there; nobody's loss where nobody is.
+    fn to_any(&self, stanza: Stanza, account: &BareJid, chosen: fn(&[Arc<Seat>], &Seat) -> bool) -> Routed {
         let parcel = self.parcel(stanza);
-        self.inner.table.deliver_where(account, &parcel, |_, seat| seat.priority().is_some());
+        match self.inner.table.deliver_where(account, &parcel, chosen) {
+            0 => self.inner.counters.dropped(),
+            _ => self.inner.counters.delivered(),
+        }
         parcel.delivered();
         Routed::Done
     }
@@ -88,13 +93,21 @@ impl Router {
         self.bounce(&take_back(&parcel), Condition::ServiceUnavailable)
     }
 
+    /// The error to the sender. That of a message goes by the sender's own mailbox, as one does that comes from a session
+    /// which took the message and gave it back: so a sender's errors are in the order of its messages.
     fn bounce(&self, stanza: &Stanza, condition: Condition) -> Routed {
-        let routed = Routed::refuse(stanza, condition);
-        match routed {
-            Routed::Reply(_) => self.inner.counters.bounced(),
-            _ => self.inner.counters.dropped(),
+        let Routed::Reply(error) = Routed::refuse(stanza, condition) else {
+            self.inner.counters.dropped();
+            return Routed::Done;
+        };
+        self.inner.counters.bounced();
+        match error.to.as_ref().map(|to| to.try_as_full()) {
+            Some(Ok(sender)) if matches!(error.kind, StanzaKind::Message(_)) => {
+                self.give(&sender.clone(), error);
+                Routed::Done
+            }
+            _ => Routed::Reply(error),
         }
-        routed
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rjabberd_session_manager::Undelivered;
+use rjabberd_session_manager::{Parcel, Undelivered};
 use rjabberd_xmpp::Stanza;
 
 use crate::{Inner, Routed, Router};
@@ -15,7 +15,7 @@ impl Undelivered for Inner {
         router.inner.counters.came_back();
         let Some(to) = stanza.to.clone() else { return };
         let routed = match to.try_into_full() {
-            Ok(full) => router.to_full(stanza, &full),
+            Ok(full) => router.parcel_to_full(&Parcel::again(stanza, router.inner.clone()), &full),
             Err(account) => router.to_bare(stanza, &account),
         };
         let Routed::Reply(bounce) = routed else { return };

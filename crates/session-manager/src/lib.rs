@@ -25,6 +25,7 @@ use claims::Claims;
 pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::Seat;
+use table::Removal;
 pub use table::SessionTable;
 
 /// Counters of the session manager.
@@ -144,14 +145,17 @@ impl Handler<Mail<Release>> for SessionManager {
 
     fn handle(&mut self, mail: Mail<Release>, _: &mut Context<Self>) {
         let (release, _handling) = mail.open();
-        let removed = self.table.remove(&release.seat);
-        if removed {
+        let removal = match release.reply {
+            Some(_) => self.table.vacate(&release.seat),
+            None => self.table.remove(&release.seat),
+        };
+        if removal == Removal::Done {
             log::debug!(target: "session_manager:release", "{} {} is free", self.alive, release.seat.jid());
         }
-        // A take-over may have waited for this very session.
+        // A take-over may have waited for this very session; it need not wait for what is on its way back.
         self.claims.freed(&release.seat, None, &self.table, &self.rules, &self.alive);
         if let Some(reply) = release.reply {
-            let _unwanted = reply.send(());
+            let _unwanted = reply.send(removal != Removal::NotYet);
         }
     }
 }

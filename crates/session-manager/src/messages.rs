@@ -90,8 +90,9 @@ pub struct Handed {
 pub struct Release {
     /// The session's place.
     pub seat: Arc<Seat>,
-    /// Told when the row is gone; from then on nothing new arrives at the seat.
-    pub reply: Option<Reply<()>>,
+    /// Without it, the row is removed whatever is in the seat's spill. With it, only if all is on its way back
+    /// ([`Seat::leave`]); it says whether the row is gone, so that nothing new arrives at the seat.
+    pub reply: Option<Reply<bool>>,
 }
 
 impl Letter for Release {

@@ -22,14 +22,28 @@ pub struct Parcel {
     stanza: Option<Stanza>,
     bytes: usize,
     delivered: AtomicBool,
+    came_back: bool,
     path: Arc<dyn Undelivered>,
 }
 
 impl Parcel {
     /// A stanza, and its way back.
     pub fn new(stanza: Stanza, path: Arc<dyn Undelivered>) -> Arc<Parcel> {
+        Parcel::sent(stanza, path, false)
+    }
+
+    /// A stanza that a session had taken and did not write: a session that is leaving does not take it again.
+    pub fn again(stanza: Stanza, path: Arc<dyn Undelivered>) -> Arc<Parcel> {
+        Parcel::sent(stanza, path, true)
+    }
+
+    fn sent(stanza: Stanza, path: Arc<dyn Undelivered>, came_back: bool) -> Arc<Parcel> {
         let bytes = stanza.size();
-        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered: AtomicBool::new(false), path })
+        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered: AtomicBool::new(false), came_back, path })
+    }
+
+    pub(crate) fn came_back(&self) -> bool {
+        self.came_back
     }
 
     /// The stanza.

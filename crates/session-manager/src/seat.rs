@@ -32,6 +32,7 @@ pub struct Seat {
     priority: AtomicI16,
     presence: Mutex<Option<Box<Stanza>>>,
     spilling: AtomicBool,
+    leaving: AtomicBool,
     spill: Mutex<Spill>,
     spill_bytes_max: usize,
 }
@@ -44,6 +45,8 @@ struct Spill {
     told: bool,
     /// Nothing more is taken: it was full, or the session has ended.
     closed: bool,
+    /// Somebody sends the spill back, parcel by parcel.
+    sending_back: bool,
 }
 
 impl std::fmt::Debug for Seat {
@@ -69,6 +72,7 @@ impl Seat {
             priority,
             presence: Mutex::default(),
             spilling: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             spill: Mutex::default(),
             spill_bytes_max,
         }
@@ -135,7 +139,8 @@ impl Seat {
 
     fn spill(&self, parcel: &Arc<Parcel>) -> bool {
         let mut spill = self.spill.lock();
-        if spill.closed {
+        // What comes back from here must go elsewhere.
+        if spill.closed || (parcel.came_back() && self.is_leaving()) {
             return false;
         }
         self.spilling.store(true, SeqCst);
@@ -182,6 +187,48 @@ impl Seat {
             self.spilling.store(false, SeqCst);
         }
         (taken, open)
+    }
+
+    /// The session ends: `leftover` and then the spill go their way back, by [`Seat::send_back`], and so does what
+    /// comes from now on. So the errors that one sender gets are in the order of its stanzas, up to the moment in
+    /// which the row is gone.
+    pub fn leave(&self, mut leftover: VecDeque<Arc<Parcel>>) {
+        let mut spill = self.spill.lock();
+        leftover.append(&mut spill.queue);
+        spill.queue = leftover;
+        self.spilling.store(true, SeqCst);
+        self.leaving.store(true, SeqCst);
+    }
+
+    /// Whether the session ends: whoever delivers must then call [`Seat::send_back`], with no lock held.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(SeqCst)
+    }
+
+    /// Sends what the spill of a leaving seat holds on its way back, in order; if another thread is at it already, that
+    /// one does it.
+    pub fn send_back(&self) {
+        if std::mem::replace(&mut self.spill.lock().sending_back, true) {
+            return;
+        }
+        loop {
+            let mut spill = self.spill.lock();
+            let Some(parcel) = spill.queue.pop_front() else {
+                spill.sending_back = false;
+                return;
+            };
+            spill.bytes = spill.bytes.saturating_sub(parcel.bytes());
+            drop(spill);
+            drop(parcel);
+        }
+    }
+
+    /// Closes a leaving seat if everything is back; the caller holds the row's lock, so nobody is delivering.
+    pub(crate) fn close_if_empty(&self) -> bool {
+        let mut spill = self.spill.lock();
+        let empty = spill.queue.is_empty() && !spill.sending_back;
+        spill.closed |= empty;
+        empty
     }
 
     /// Takes nothing more; gives what the spill holds. To be called when the row is out of the table.

@@ -20,6 +20,16 @@ pub struct SessionTable {
     epoch: Epoch,
 }
 
+/// What became of the removal of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Done,
+    /// The row is another session's, or nobody's.
+    NotThere,
+    /// Something is still on its way back.
+    NotYet,
+}
+
 impl SessionTable {
     /// An empty table.
     pub fn new() -> Arc<SessionTable> {
@@ -54,7 +64,15 @@ impl SessionTable {
     /// Gives a parcel to the session bound to `jid`; false where there is none, or it takes nothing.
     pub fn deliver_to(&self, jid: &FullJid, parcel: &Arc<Parcel>) -> bool {
         let Some(seats) = self.accounts.get(&jid.to_bare()) else { return false };
-        seats.iter().find(|seat| seat.jid() == jid).is_some_and(|seat| seat.deliver(parcel))
+        let Some(seat) = seats.iter().find(|seat| seat.jid() == jid) else { return false };
+        let taken = seat.deliver(parcel);
+        if seat.is_leaving() {
+            let seat = seat.clone();
+            // The way back reads the table.
+            drop(seats);
+            seat.send_back();
+        }
+        taken
     }
 
     /// Gives a parcel to every session of the account that `chosen` picks; says how many took it.
@@ -74,12 +92,24 @@ impl SessionTable {
     }
 
     /// Removes this very seat; one of another generation stays.
-    pub(crate) fn remove(&self, seat: &Arc<Seat>) -> bool {
+    pub(crate) fn remove(&self, seat: &Arc<Seat>) -> Removal {
+        self.remove_if(seat, |_| true)
+    }
+
+    /// Removes this very seat if everything that came to it is back with its sender.
+    pub(crate) fn vacate(&self, seat: &Arc<Seat>) -> Removal {
+        self.remove_if(seat, Seat::close_if_empty)
+    }
+
+    fn remove_if(&self, seat: &Arc<Seat>, may_go: impl Fn(&Seat) -> bool) -> Removal {
         let account = seat.jid().to_bare();
-        let Some(mut seats) = self.accounts.get_mut(&account) else { return false };
+        let Some(mut seats) = self.accounts.get_mut(&account) else { return Removal::NotThere };
         let Some(index) = seats.iter().position(|other| other.generation() == seat.generation()) else {
-            return false;
+            return Removal::NotThere;
         };
+        if !may_go(seat) {
+            return Removal::NotYet;
+        }
         seats.swap_remove(index);
         let empty = seats.is_empty();
         drop(seats);
@@ -88,7 +118,7 @@ impl SessionTable {
             // The session manager alone inserts, and this is its thread.
             self.accounts.remove_if(&account, |_, seats| seats.is_empty());
         }
-        true
+        Removal::Done
     }
 
     /// Puts `new` where `old` is, under the row's lock: whoever sends finds the one or the other. What came to the old

@@ -140,9 +140,11 @@ impl Stage {
 
     /// The session ends; true when the session manager answered.
     pub(crate) async fn releases(&self, seat: &Arc<Seat>) {
+        seat.leave(std::collections::VecDeque::new());
+        seat.send_back();
         let (reply, answer) = reply();
         self.ports.release.send(Release { seat: seat.clone(), reply: Some(reply) }).unwrap();
-        answer.within(Duration::from_secs(10)).await.unwrap();
+        assert!(answer.within(Duration::from_secs(10)).await.unwrap());
     }
 
     /// The session hands its resource over, with everything in its inbox.
