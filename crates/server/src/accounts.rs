@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
 use rjabberd_storage::{Account, ImportCounts, Store, StoreError};
 use rjabberd_xmpp::sasl::keys::{BadPassword, SALT_BYTES};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash};
@@ -80,12 +80,12 @@ impl Offload for ThreadPerJob {
     }
 }
 
-/// The sessions that live while accounts change.
+/// The sessions that live while accounts change. Each deed resolves when every session has been told.
 pub trait LiveSessions: Send + Sync {
     /// The account is gone: end its sessions. `asker` asked for it himself and is owed his answer first.
-    fn account_removed(&self, account: &BareJid, asker: Option<&FullJid>);
+    fn account_removed(&self, account: &BareJid, asker: Option<&FullJid>) -> BoxFuture<'static, ()>;
     /// An administrator has changed the password or disabled the account: end its sessions.
-    fn credentials_changed(&self, account: &BareJid);
+    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()>;
 }
 
 /// Where no server runs there are no sessions.
@@ -93,8 +93,13 @@ pub trait LiveSessions: Send + Sync {
 pub struct NoSessions;
 
 impl LiveSessions for NoSessions {
-    fn account_removed(&self, _account: &BareJid, _asker: Option<&FullJid>) {}
-    fn credentials_changed(&self, _account: &BareJid) {}
+    fn account_removed(&self, _account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
+        future::ready(()).boxed()
+    }
+
+    fn credentials_changed(&self, _account: &BareJid) -> BoxFuture<'static, ()> {
+        future::ready(()).boxed()
+    }
 }
 
 /// What administration can do with accounts: here with the store, or through the control socket of a server.
@@ -172,7 +177,7 @@ impl Accounts {
     pub async fn remove_for(&self, account: BareJid, asker: Option<FullJid>) -> Result<(), AccountError> {
         self.store.remove_account(&account).await?;
         log::info!(target: "server:accounts", "Removed the account {account}");
-        self.live.account_removed(&account, asker.as_ref());
+        self.live.account_removed(&account, asker.as_ref()).await;
         Ok(())
     }
 
@@ -214,7 +219,7 @@ impl Accounts {
             if replace { batch.iter().map(|(account, _)| account.clone()).collect() } else { Vec::new() };
         let counts = self.store.import_accounts(batch, replace).await?;
         for account in &accounts {
-            self.live.credentials_changed(account);
+            self.live.credentials_changed(account).await;
         }
         Ok(counts)
     }
@@ -247,7 +252,7 @@ impl Operations for Accounts {
         let accounts = self.clone();
         async move {
             accounts.change_password(account.clone(), password).await?;
-            accounts.live.credentials_changed(&account);
+            accounts.live.credentials_changed(&account).await;
             Ok(())
         }
         .boxed()
@@ -263,7 +268,7 @@ impl Operations for Accounts {
         async move {
             accounts.store.set_disabled(&account, disabled).await?;
             if disabled {
-                accounts.live.credentials_changed(&account);
+                accounts.live.credentials_changed(&account).await;
             }
             Ok(())
         }

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rjabberd_actors::{ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
@@ -186,22 +188,25 @@ impl System {
 struct EndSessions(SessionManagerPorts);
 
 impl LiveSessions for EndSessions {
-    fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) {
-        // A session that waits for this very answer writes it before it ends.
-        self.end(account, Ended::Removed);
+    fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
+        // A session that waits for this very answer writes it before it ends, and takes nothing after it.
+        self.end(account, Ended::Removed)
     }
 
-    fn credentials_changed(&self, account: &BareJid) {
-        self.end(account, Ended::CredentialsChanged);
+    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()> {
+        self.end(account, Ended::CredentialsChanged)
     }
 }
 
 impl EndSessions {
-    fn end(&self, account: &BareJid, why: Ended) {
-        let end = EndAccount { account: account.clone(), why, except: None };
+    fn end(&self, account: &BareJid, why: Ended) -> BoxFuture<'static, ()> {
+        let (reply, told) = rjabberd_actors::reply();
+        let end = EndAccount { account: account.clone(), why, except: None, reply: Some(reply) };
         if self.0.end_account.send(end).is_err() {
             log::error!(target: "server:accounts", "the session manager is gone; sessions of {account} go on");
         }
+        // The change is on the disk; a session manager that is slow to tell holds its answer up no longer than this.
+        told.within(ASK).map(drop).boxed()
     }
 }
 

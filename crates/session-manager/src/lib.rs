@@ -195,6 +195,9 @@ impl Handler<Mail<EndAccount>> for SessionManager {
                 seat.control(control);
             }
         }
+        if let Some(reply) = end.reply {
+            let _unwanted = reply.send(());
+        }
         log::info!(target: "session_manager:end_account", "{} sessions of {} end: {:?}", self.alive, end.account, end.why);
     }
 }

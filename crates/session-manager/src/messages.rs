@@ -113,7 +113,7 @@ impl Letter for Released {
 }
 
 /// End all sessions of an account.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct EndAccount {
     /// The account.
     pub account: BareJid,
@@ -121,6 +121,8 @@ pub struct EndAccount {
     pub why: Ended,
     /// A session that goes on (the one that changed the password).
     pub except: Option<FullJid>,
+    /// Told when every session has its control.
+    pub reply: Option<Reply<()>>,
 }
 
 impl Letter for EndAccount {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 use rjabberd_storage::{DataFolder, SqliteOptions, SqliteStore, Store};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, FullJid};
@@ -20,12 +22,14 @@ use crate::config::{Sources, load};
 struct Ended(Mutex<Vec<String>>);
 
 impl LiveSessions for Ended {
-    fn account_removed(&self, account: &BareJid, _: Option<&FullJid>) {
+    fn account_removed(&self, account: &BareJid, _: Option<&FullJid>) -> BoxFuture<'static, ()> {
         self.0.lock().unwrap().push(format!("removed {account}"));
+        future::ready(()).boxed()
     }
 
-    fn credentials_changed(&self, account: &BareJid) {
+    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()> {
         self.0.lock().unwrap().push(format!("changed {account}"));
+        future::ready(()).boxed()
     }
 }
 

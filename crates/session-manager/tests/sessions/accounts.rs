@@ -11,7 +11,7 @@ async fn all_sessions_of_a_removed_account_end() {
     stage
         .ports
         .end_account
-        .send(EndAccount { account: account(), why: Ended::Removed, except: None })
+        .send(EndAccount { account: account(), why: Ended::Removed, except: None, reply: None })
         .unwrap();
     settle().await;
     assert_eq!(one.control.take(), [Control::AccountRemoved]);
@@ -22,7 +22,12 @@ async fn all_sessions_of_a_removed_account_end() {
 async fn the_session_that_changed_the_password_goes_on() {
     let stage = Stage::new(RULES);
     let (one, other) = (stage.sits("1").await, stage.sits("2").await);
-    let end = EndAccount { account: account(), why: Ended::CredentialsChanged, except: Some(jid("1")) };
+    let end = EndAccount {
+        account: account(),
+        why: Ended::CredentialsChanged,
+        except: Some(jid("1")),
+        reply: None,
+    };
     stage.ports.end_account.send(end).unwrap();
     settle().await;
     assert_eq!(one.control.take(), []);
@@ -36,7 +41,7 @@ async fn a_login_that_began_before_the_account_ended_binds_nothing() {
     stage
         .ports
         .end_account
-        .send(EndAccount { account: account(), why: Ended::Removed, except: None })
+        .send(EndAccount { account: account(), why: Ended::Removed, except: None, reply: None })
         .unwrap();
     let mut late = stage.asks_at(Some("r"), 8, before);
     settle().await;
@@ -55,7 +60,7 @@ async fn a_login_that_waits_for_a_resource_while_its_account_ends_is_told_so() {
     stage
         .ports
         .end_account
-        .send(EndAccount { account: account(), why: Ended::Removed, except: None })
+        .send(EndAccount { account: account(), why: Ended::Removed, except: None, reply: None })
         .unwrap();
     settle().await;
     stage.hands_over(&mut old).await;
