@@ -1,6 +1,6 @@
 //! Lines of code and tests of each crate, the longest functions and files: figures to look at, no rule.
 //!
-//! `cargo run --release --workspace --example sizes`, from the root of the repository.
+//! To be started in the root of the repository; scripts/test does.
 
 use std::{
     collections::BTreeMap,
