@@ -23,6 +23,9 @@ use crate::{Control, Deliver, Parcel};
 /// No available presence.
 const UNAVAILABLE: i16 = i16::MIN;
 
+/// How many times its bound a spill may hold while its session ends, so that the order of what goes back is kept.
+const ENDING_FACTOR: usize = 4;
+
 /// A session's place in the table.
 pub struct Seat {
     jid: FullJid,
@@ -43,7 +46,9 @@ struct Spill {
     bytes: usize,
     /// The session was told that there is something.
     told: bool,
-    /// Nothing more is taken: it was full, or the session has ended.
+    /// It was full, and the session was told to end. Until it does, what comes waits behind the rest.
+    overflowed: bool,
+    /// Nothing more is taken: the session has ended, or did not in spite of everything.
     closed: bool,
     /// Somebody sends the spill back, parcel by parcel.
     sending_back: bool,
@@ -144,17 +149,25 @@ impl Seat {
             return false;
         }
         self.spilling.store(true, SeqCst);
-        if !spill.queue.is_empty() && spill.bytes + parcel.bytes() > self.spill_bytes_max {
+        let bytes = spill.bytes + parcel.bytes();
+        let full = !spill.queue.is_empty() && bytes > self.spill_bytes_max;
+        let overflows = full && !std::mem::replace(&mut spill.overflowed, true);
+        if full && bytes > self.spill_bytes_max.saturating_mul(ENDING_FACTOR) {
+            // It was told to end and has not yet.
             spill.closed = true;
             drop(spill);
-            self.control(Control::Overflowed);
+            if overflows {
+                self.control(Control::Overflowed);
+            }
             return false;
         }
-        spill.bytes += parcel.bytes();
+        spill.bytes = bytes;
         spill.queue.push_back(parcel.clone());
         let tell = !std::mem::replace(&mut spill.told, true);
         drop(spill);
-        if tell {
+        if overflows {
+            self.control(Control::Overflowed);
+        } else if tell {
             self.control(Control::SpillReady);
         }
         true

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use rjabberd_storage::{Account, ImportCounts};
@@ -12,11 +13,15 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::protocol::{self, Imported, Request, Response};
 use super::reachable;
 use crate::accounts::{AccountError, Answer, Operations};
+
+/// How long a command waits for an answer; what was asked may be done nevertheless.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// A connection to the server that runs on a data folder.
 #[derive(Clone, Debug)]
@@ -58,8 +63,18 @@ impl Client {
         let lost = |error: io::Error| AccountError::Failed(format!("the server has gone away: {error}"));
         let line = protocol::line(&request).map_err(lost)?;
         let mut connection = self.connection.lock().await;
-        connection.to.write_all(&line).await.map_err(lost)?;
-        let answer = protocol::read_line(&mut connection.from).await.map_err(lost)?;
+        let Connection { from, to } = &mut *connection;
+        let asked = async {
+            to.write_all(&line).await?;
+            protocol::read_line(from).await
+        };
+        let answer = match timeout(ANSWER_MAX, asked).await {
+            Ok(answer) => answer.map_err(lost)?,
+            Err(_) => {
+                let seconds = ANSWER_MAX.as_secs();
+                return Err(AccountError::Failed(format!("the server has not answered for {seconds} s")));
+            }
+        };
         let answer = answer.ok_or_else(|| lost(io::ErrorKind::UnexpectedEof.into()))?;
         match serde_json::from_slice(&answer) {
             Ok(Response::Refused(error)) => Err(error),

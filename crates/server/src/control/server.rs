@@ -19,7 +19,9 @@ use crate::accounts::Operations;
 
 /// Connections at a time; the next one waits.
 const CONNECTIONS_MAX: usize = 16;
-/// A command that says nothing for so long, or does not read its answer, is cut off.
+/// A command that connects and does not ask is cut off after this, so that it keeps no place from others.
+const FIRST_LINE_MAX: Duration = Duration::from_secs(5);
+/// A command that says nothing more for so long, or does not read its answer, is cut off.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Wait before accepting again after an error, so that a lack of descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -109,7 +111,9 @@ fn bind(folder: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 async fn converse(stream: UnixStream, operations: Arc<dyn Operations>, stats: Stats) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
-    while let Some(line) = timeout(SILENCE_MAX, protocol::read_line(&mut from)).await?? {
+    let mut patience = FIRST_LINE_MAX;
+    while let Some(line) = timeout(patience, protocol::read_line(&mut from)).await?? {
+        patience = SILENCE_MAX;
         let response = answer(&line, &*operations, &stats).await;
         drop(line);
         let line = protocol::line(&response)?;

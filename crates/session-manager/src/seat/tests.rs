@@ -17,7 +17,7 @@ use crate::Undelivered;
 
 static SESSION: Kind = Kind::new("session of a test");
 /// A deadline for what must happen, however slow the machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(20);
 
 /// What became of a parcel, or what the session was told.
 #[derive(Debug, PartialEq, Eq)]
