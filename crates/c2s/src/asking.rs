@@ -12,7 +12,7 @@ use rjabberd_session_manager as session_manager;
 use rjabberd_session_manager::{Bound, Claim};
 use rjabberd_xmpp::{BareJid, Condition, Stanza, StanzaError, sasl::PasswordCheck};
 
-use crate::C2s;
+use crate::{C2s, messages::Tick};
 
 impl C2s {
     fn ask(
@@ -35,9 +35,6 @@ impl C2s {
 
     fn answered(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
         self.feed(Input::Answered(ask, answer), context);
-        if let Some(control) = self.control_after_answer.take() {
-            self.feed(Input::Control(control), context);
-        }
         self.pump(context);
     }
 
@@ -94,8 +91,19 @@ impl C2s {
         let answer = async move { tokio::time::timeout(within_all, answer).await.ok().flatten() };
         context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
             let answer = answer.unwrap_or(Answer::Unavailable(Unavailable));
-            c2s.contain_in_future(context, |c2s, context| c2s.answered(ask, answer, context));
+            c2s.contain_in_future(context, |c2s, context| c2s.replied(ask, answer, context));
         }));
+    }
+
+    /// The client's request is answered. If the answer has ended its account (XEP-0077, 3.2), the control that says so is
+    /// in our mailbox by now; so what stood behind the request goes through the mailbox too.
+    fn replied(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
+        self.feed(Input::Answered(ask, answer), context);
+        if let Some(control) = self.control_after_answer.take() {
+            self.feed(Input::Control(control), context);
+        }
+        // Our own mailbox is there as long as we are.
+        let _gone = self.ports.clock.send(Tick::Resume);
     }
 
     pub(crate) fn claim(
@@ -115,6 +123,7 @@ impl C2s {
             reply,
         };
         let sent = self.shared.sessions.claim.send(claim).is_ok();
+        self.claiming = true;
         let answer = answer.within(self.shared.times.ask);
         let answer = async move { if sent { answer.await.ok() } else { None } };
         context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
@@ -128,6 +137,7 @@ impl C2s {
         answer: Option<Result<Bound, session_manager::ClaimRefused>>,
         context: &mut Context<Self>,
     ) {
+        self.claiming = false;
         let answer = match answer {
             Some(Ok(bound)) => {
                 let (seat, handed) = bound.accept();

@@ -35,9 +35,6 @@ enum Stage {
     Emptying,
     /// The session manager was asked to free the resource.
     Releasing,
-    /// The resource is free; what is left waits until the connection is gone, because what was written before it may
-    /// have to go back too, and first.
-    Released,
     /// Nothing is left.
     Done,
 }
@@ -163,7 +160,7 @@ impl C2s {
                 (seat, VecDeque::new(), available)
             }
             (None, Some(ending)) => {
-                let available = ending.stage != Stage::Released && ending.session.priority.is_some();
+                let available = ending.session.priority.is_some();
                 (ending.seat, ending.leftover, available)
             }
             (None, None) => return,
@@ -182,17 +179,6 @@ impl C2s {
         }
     }
 
-    /// What the session had taken and not written goes back, the oldest first: its connection is gone, and nothing more
-    /// is written.
-    pub(crate) fn give_leftovers_back(&mut self) {
-        let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Released) else {
-            return;
-        };
-        ending.stage = Stage::Done;
-        let leftover = std::mem::take(&mut ending.leftover);
-        self.outbox.take_all().into_iter().chain(leftover).for_each(drop);
-    }
-
     /// Goes on with an ending once the mailbox is empty.
     pub(crate) fn check_ending(&mut self, context: &mut Context<Self>) {
         let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Emptying) else {
@@ -202,6 +188,16 @@ impl C2s {
             let look = self.arm(LOOK, Tick::Ending);
             self.timers.ending = Some(look);
             return;
+        }
+        if !ending.hands_over {
+            if self.phase != crate::Phase::Gone && self.outbox.holds_parcels() {
+                // What is not written after all goes back before what came later.
+                return;
+            }
+            let mut leftover =
+                if self.phase == crate::Phase::Gone { self.outbox.take_all() } else { VecDeque::new() };
+            leftover.append(&mut ending.leftover);
+            ending.leftover = leftover;
         }
         let seat = ending.seat.clone();
         if ending.hands_over {

@@ -68,6 +68,8 @@ pub struct C2s {
     inherited: Inherited,
     /// Taken and not begun to be written when the resource was asked for.
     handing: VecDeque<Arc<Parcel>>,
+    /// The session manager was asked for a resource. Until it answers we stay, to give back what is for nobody.
+    claiming: bool,
     /// The session manager asked for the resource before we knew that it was ours.
     hand_over_early: bool,
     /// The end of the session, which waits for an answer that the client is owed.
@@ -78,6 +80,7 @@ pub struct C2s {
     budget: Budget,
     accepted: Instant,
     refused: Option<XmlError>,
+    close_reason: Option<CloseReason>,
     alive: Alive,
     _admission: Box<dyn Any + Send>,
 }
@@ -162,6 +165,7 @@ impl C2s {
                 ending: None,
                 inherited: Inherited::default(),
                 handing: VecDeque::new(),
+                claiming: false,
                 hand_over_early: false,
                 control_after_answer: None,
                 epoch: 0,
@@ -169,6 +173,7 @@ impl C2s {
                 budget: Budget::default(),
                 accepted: Instant::now(),
                 refused: None,
+                close_reason: None,
                 alive,
                 _admission: admission,
             }
@@ -186,6 +191,11 @@ impl C2s {
             let mut actions = Vec::new();
             self.state = Some(State::panicked(owed, &mut actions));
             self.perform(actions, context);
+            if self.seat.is_some() {
+                // Bound, but the machine panicked before it knew: nobody else gives that back.
+                self.abandon_seat();
+                self.stop_when_done(context);
+            }
         });
         if recovered.is_err() {
             // The second line: `Drop` gives the seat back.
@@ -283,7 +293,12 @@ impl Handler<Mail<Tick>> for C2s {
 
 impl Drop for C2s {
     fn drop(&mut self) {
+        self.log_close();
         self.shared.connections.remove(self.alive.number());
         self.abandon_seat();
+        if self.phase != Phase::Gone {
+            // The receiver would wait for ever for a credit, and keep the socket.
+            self.credit(Credit { order: Order::Close, elements_max: 1 });
+        }
     }
 }

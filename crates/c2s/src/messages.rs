@@ -13,6 +13,8 @@ pub enum Tick {
     Stall,
     /// The last bytes could not be written in time.
     CloseFlush,
+    /// An answer was written; what the client sent behind its request is next, after any control that came before.
+    Resume,
     /// Time to look again whether the mailbox is empty, so that the session can end.
     Ending,
 }

@@ -14,14 +14,14 @@ pub(crate) struct Outbox {
     buffer: BytesMut,
     /// Position in the stream of the buffer's first byte.
     written: u64,
-    parcels: VecDeque<Entry>,
+    entries: VecDeque<Entry>,
 }
 
-/// A parcel, and where in the stream its bytes stand.
+/// Where in the stream some bytes stand that must not be cut: a parcel's, or our own.
 struct Entry {
     start: u64,
     end: u64,
-    parcel: Arc<Parcel>,
+    parcel: Option<Arc<Parcel>>,
 }
 
 impl Outbox {
@@ -45,50 +45,62 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let start = self.end();
         self.buffer.extend_from_slice(bytes);
+        self.entries.push_back(Entry { start, end: self.end(), parcel: None });
     }
 
     /// Says how many bytes it took.
     pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> usize {
-        let start = self.written + self.buffer.len() as u64;
+        let start = self.end();
         parcel.stanza().write(&mut self.buffer);
-        let end = self.written + self.buffer.len() as u64;
-        self.parcels.push_back(Entry { start, end, parcel });
+        let end = self.end();
+        self.entries.push_back(Entry { start, end, parcel: Some(parcel) });
         (end - start) as usize
+    }
+
+    /// Position in the stream of what is pushed next.
+    fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
     }
 
     /// The first `bytes` were written.
     pub(crate) fn advance(&mut self, bytes: usize) {
         self.buffer.advance(bytes);
         self.written += bytes as u64;
-        while self.parcels.front().is_some_and(|entry| entry.end <= self.written) {
-            if let Some(entry) = self.parcels.pop_front() {
-                entry.parcel.delivered();
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.end <= self.written) {
+            if let Some(parcel) = entry.parcel {
+                parcel.delivered();
             }
         }
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
-        if self.parcels.is_empty() && self.parcels.capacity() > 8 {
-            self.parcels = VecDeque::new();
+        if self.entries.is_empty() && self.entries.capacity() > 8 {
+            self.entries = VecDeque::new();
         }
     }
 
-    /// Takes out every parcel of which nothing was written; the rest of one that was begun stays, so that what follows
-    /// on this stream is still XML. Other bytes that waited are gone: they belonged to this stream.
+    /// Takes out every parcel of which nothing was written; the rest of what was begun stays, so that what follows on
+    /// this stream is still XML. Other bytes of ours that waited are gone: they belonged to this stream.
     pub(crate) fn take_unwritten(&mut self) -> VecDeque<Arc<Parcel>> {
-        let begun = self.parcels.pop_front_if(|entry| entry.start < self.written);
+        let begun = self.entries.pop_front_if(|entry| entry.start < self.written);
         let kept = begun.as_ref().map_or(0, |entry| (entry.end - self.written) as usize);
         self.buffer.truncate(kept);
-        let taken = self.parcels.drain(..).map(|entry| entry.parcel).collect();
-        self.parcels.extend(begun);
+        let taken = self.entries.drain(..).filter_map(|entry| entry.parcel).collect();
+        self.entries.extend(begun);
         taken
+    }
+
+    /// Whether a parcel waits that was not written whole.
+    pub(crate) fn holds_parcels(&self) -> bool {
+        self.entries.iter().any(|entry| entry.parcel.is_some())
     }
 
     /// Takes out every parcel that was not written whole, because nothing can be written any more.
     pub(crate) fn take_all(&mut self) -> VecDeque<Arc<Parcel>> {
         self.buffer = BytesMut::new();
-        std::mem::take(&mut self.parcels).into_iter().map(|entry| entry.parcel).collect()
+        std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.parcel).collect()
     }
 }
 
@@ -154,6 +166,18 @@ mod tests {
         outbox.advance(rest.len());
         drop(outbox);
         assert_eq!(*back.0.lock(), ["b", "c"], "the begun one was delivered");
+    }
+
+    #[test]
+    fn bytes_of_our_own_that_were_begun_are_finished() {
+        let back = Arc::new(Back::default());
+        let mut outbox = Outbox::default();
+        outbox.push(b"<own/>");
+        outbox.push(b"<other/>");
+        outbox.advance(3);
+        assert!(outbox.take_unwritten().is_empty());
+        assert_eq!(outbox.bytes(), b"n/>");
+        drop((outbox, back));
     }
 
     #[test]

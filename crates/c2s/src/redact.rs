@@ -7,7 +7,7 @@ use std::{
 };
 
 use rjabberd_xml::{Child, Fragment};
-use rjabberd_xmpp::{Stanza, ns};
+use rjabberd_xmpp::{Stanza, ns, sasl::Mechanism};
 
 /// `log.bodies`: one switch for the process, as the log is one.
 static BODIES: AtomicBool = AtomicBool::new(false);
@@ -20,12 +20,17 @@ pub fn show_bodies(show: bool) {
 /// An element as it was read.
 pub(crate) fn element(fragment: &Fragment) -> String {
     let mut text = format!("<{} xmlns='{}'", fragment.name(), fragment.namespace());
+    let is_sasl = is_sasl(fragment.namespace());
     for attribute in fragment.attributes() {
+        // A confused client writes anything anywhere.
+        if is_sasl && Mechanism::from_name(&attribute.value).is_none() {
+            continue;
+        }
         let prefix = if attribute.namespace == ns::XML { "xml:" } else { "" };
         write_attribute(&mut text, prefix, &attribute.name, &attribute.value);
     }
     text.push('>');
-    if fragment.namespace() == ns::SASL {
+    if is_sasl {
         blank(&mut text, fragment.inner().len());
     } else {
         inner(&mut text, fragment.name() == "message", fragment.inner(), fragment.children());
@@ -67,7 +72,9 @@ fn inner(text: &mut String, is_message: bool, inner: &[u8], children: &[Child]) 
     let mut shown = 0;
     for child in children {
         let range = child.range();
-        let secret = child.namespace() == ns::REGISTER || (is_message && !BODIES.load(Relaxed));
+        let secret = child.namespace() == ns::REGISTER
+            || holds_password(&inner[range.clone()])
+            || (is_message && !BODIES.load(Relaxed));
         if secret {
             between(text, is_message, &inner[shown..range.start]);
             let _infallible = write!(text, "<{} xmlns='{}'>", child.name(), child.namespace());
@@ -77,6 +84,17 @@ fn inner(text: &mut String, is_message: bool, inner: &[u8], children: &[Child]) 
         }
     }
     between(text, is_message, &inner[shown..]);
+}
+
+/// RFC 6120's SASL, and any other profile that a client may try (XEP-0388).
+fn is_sasl(namespace: &str) -> bool {
+    namespace == ns::SASL || namespace.starts_with("urn:xmpp:sasl:")
+}
+
+/// Whether anything in there calls itself a password: `jabber:iq:auth`, stored bookmarks, a form.
+fn holds_password(bytes: &[u8]) -> bool {
+    const WORD: &[u8] = b"password";
+    bytes.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
 }
 
 fn between(text: &mut String, is_message: bool, bytes: &[u8]) {
@@ -95,4 +113,46 @@ fn write_attribute(text: &mut String, prefix: &str, name: &str, value: &str) {
 
 fn blank(text: &mut String, bytes: usize) {
     let _infallible = write!(text, "[{bytes} bytes]");
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rjabberd_xml::{Context, read_element};
+
+    use super::*;
+
+    fn shown(xml: &str) -> String {
+        element(&read_element(&Context::canonical(), Bytes::copy_from_slice(xml.as_bytes())).unwrap())
+    }
+
+    #[test]
+    fn nothing_that_is_secret_is_shown() {
+        for xml in [
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>c2VjcmV0</auth>",
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='c2VjcmV0' other='c2VjcmV0'/>",
+            "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>c2VjcmV0</response>",
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+             <initial-response>c2VjcmV0</initial-response></authenticate>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:register'><username>c2VjcmV0</username></query></iq>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><password>c2VjcmV0</password></query></iq>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
+             <conference><Password>c2VjcmV0</Password></conference></storage></query></iq>",
+            "<message to='a@b'><body>c2VjcmV0</body>c2VjcmV0</message>",
+        ] {
+            assert!(!shown(xml).contains("c2VjcmV0"), "{}", shown(xml));
+        }
+    }
+
+    #[test]
+    fn what_is_not_secret_is_shown() {
+        let xml = "<iq type='get' id='1' xml:lang='en'><ping xmlns='urn:xmpp:ping'/></iq>";
+        assert_eq!(
+            shown(xml),
+            "<iq xmlns='jabber:client' type='get' id='1' xml:lang='en'><ping xmlns='urn:xmpp:ping'/></iq>"
+        );
+        assert!(
+            shown("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'/>").contains("'PLAIN'")
+        );
+    }
 }

@@ -26,7 +26,7 @@ impl C2s {
             self.event(event, context);
         }
         if self.phase != Phase::Open {
-            self.lost_after_close();
+            self.lost_after_close(context);
             self.batch.clear();
         }
         self.give_credit();
@@ -63,10 +63,11 @@ impl C2s {
     }
 
     /// The receiver has seen the end of a connection that we were closing: nothing is left to write to.
-    fn lost_after_close(&mut self) {
+    fn lost_after_close(&mut self, context: &mut Context<Self>) {
         let lost = self.batch.iter().any(|event| matches!(event, Event::Lost(_)));
         if lost && matches!(self.phase, Phase::Closing(_)) {
             self.phase = Phase::Gone;
+            self.stop_when_done(context);
         }
     }
 
@@ -263,6 +264,7 @@ impl C2s {
                 self.credit(Credit { order: Order::Close, elements_max: 1 });
                 self.stop_when_done(context);
             }
+            Tick::Resume => self.pump(context),
             Tick::Ending => self.check_ending(context),
         }
     }
@@ -292,7 +294,7 @@ impl C2s {
 
     fn close(&mut self, reason: CloseReason) {
         if self.phase == Phase::Open {
-            self.log_close(reason);
+            self.close_reason = Some(reason);
             self.phase = Phase::Closing(reason);
             self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
             self.timers.close_flush = Some(self.arm(self.shared.times.close_flush, Tick::CloseFlush));
@@ -300,9 +302,7 @@ impl C2s {
     }
 
     fn drop_connection(&mut self, reason: CloseReason) {
-        if self.phase == Phase::Open {
-            self.log_close(reason);
-        }
+        self.close_reason.get_or_insert(reason);
         self.phase = Phase::Gone;
         self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
         self.credit(Credit { order: Order::Close, elements_max: 1 });
@@ -310,9 +310,11 @@ impl C2s {
 
     /// Ends the actor when the connection is closed and the session has left nothing behind.
     pub(crate) fn stop_when_done(&mut self, context: &mut Context<Self>) {
-        if self.phase == Phase::Gone
-            && self.ending.as_ref().is_none_or(|ending| ending.is_done())
-            && self.seat.is_none()
+        if self.phase != Phase::Gone {
+            return;
+        }
+        self.check_ending(context);
+        if self.ending.as_ref().is_none_or(|ending| ending.is_done()) && self.seat.is_none() && !self.claiming
         {
             context.stop();
         }
@@ -328,8 +330,10 @@ impl C2s {
         log::debug!(target: "c2s:tls", "{} {} {} for {name}", self.alive, info.version, info.cipher);
     }
 
-    fn log_close(&self, reason: CloseReason) {
-        let label = label(reason);
+    /// One line for each connection, when its last byte is counted.
+    pub(crate) fn log_close(&self) {
+        // Without a reason the event loop was stopped under it.
+        let label = label(self.close_reason.unwrap_or(CloseReason::Shutdown));
         self.shared.counters.closed(&label);
         let who = match (&self.seat, &self.ending) {
             (Some(seat), _) => seat.jid().to_string(),

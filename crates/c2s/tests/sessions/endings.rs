@@ -1,0 +1,86 @@
+//! What is owed when a session ends.
+
+use crate::server::{Bounds, Server};
+
+const JULIET: &str = "juliet@example.net/balcony";
+const CHAMBER: &str = "juliet@example.net/chamber";
+
+#[actix_rt::test]
+async fn an_available_session_that_ends_is_unavailable_for_the_others() {
+    let server = Server::new(Bounds::default());
+    let mut chamber = server.logs_in(CHAMBER, None).await;
+    chamber.sends("<presence/>").await;
+    chamber.gets(&format!("from='{CHAMBER}'")).await;
+    for end in [
+        "</stream:stream>",
+        "<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>",
+        "",
+    ] {
+        let mut juliet = server.logs_in(JULIET, None).await;
+        juliet.sends("<presence/>").await;
+        chamber.gets(&format!("from='{JULIET}'")).await;
+        chamber.read.clear();
+        juliet.sends(end).await;
+        if end.is_empty() {
+            drop(juliet);
+        } else {
+            juliet.reads_to_the_end().await;
+        }
+        chamber.gets("type='unavailable'").await;
+    }
+    drop(chamber);
+    server.empties().await;
+}
+
+#[actix_rt::test]
+async fn a_replaced_session_stays_available_until_its_successor_says_otherwise() {
+    let server = Server::new(Bounds::default());
+    let mut chamber = server.logs_in(CHAMBER, None).await;
+    chamber.sends("<presence/>").await;
+    chamber.gets(&format!("from='{CHAMBER}'")).await;
+    let mut old = server.logs_in(JULIET, None).await;
+    old.sends("<presence/>").await;
+    chamber.gets(&format!("from='{JULIET}'")).await;
+    let new = server.logs_in(JULIET, None).await;
+    old.reads_to_the_end().await;
+    chamber.sends("<iq type='get' id='p' to='example.net'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    chamber.gets("id='p'").await;
+    assert!(!chamber.text().contains("unavailable"));
+    drop(new);
+    chamber.gets("type='unavailable'").await;
+    drop((old, chamber));
+    server.empties().await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_goes_while_it_takes_a_resource_over_leaves_no_session_and_no_presence() {
+    let server = Server::new(Bounds::default());
+    let mut chamber = server.logs_in(CHAMBER, None).await;
+    chamber.sends("<presence/>").await;
+    chamber.gets(&format!("from='{CHAMBER}'")).await;
+    for _ in 0..20 {
+        let mut old = server.logs_in(JULIET, None).await;
+        old.sends("<presence/>").await;
+        chamber.gets(&format!("from='{JULIET}'")).await;
+        let mut new = server.authenticates(JULIET, None).await;
+        new.asks_for(JULIET).await;
+        new.sends("</stream:stream>").await;
+        drop(new);
+        old.reads_to_the_end().await;
+        chamber.gets("type='unavailable'").await;
+    }
+    drop(chamber);
+    server.empties().await;
+}
+
+#[actix_rt::test]
+async fn a_kicked_session_is_told_why_and_the_connection_is_closed() {
+    let server = Server::new(Bounds::default());
+    let mut juliet = server.logs_in(JULIET, None).await;
+    server.shared.connections.control_all(rjabberd_session_manager::Control::Kick);
+    juliet.gets("<policy-violation ").await;
+    juliet.gets("</stream:stream>").await;
+    juliet.reads_to_the_end().await;
+    drop(juliet);
+    server.empties().await;
+}

@@ -1,0 +1,403 @@
+//! A server without listener, its clients, and senders in threads of their own.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use rjabberd_actors::Offload;
+use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
+use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
+use rjabberd_im::{AccountError, Accounts, Services};
+use rjabberd_router::{Routed, Router};
+use rjabberd_session_manager::{ConflictPolicy, Rules, SessionManager, SessionTable};
+use rjabberd_storage::{Account, Answer, ImportCounts, Login, Store, StoreError};
+use rjabberd_xml::Limits;
+use rjabberd_xmpp::{
+    BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
+    sasl::{Credentials, FakeSalts, Mechanism, ScramHash},
+};
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+};
+use zeroize::Zeroizing;
+
+/// A deadline for what must happen, however slow the machine.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+const HOST: &str = "example.net";
+
+/// Accounts whose password is their name.
+struct Memory;
+
+impl Store for Memory {
+    fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
+        let name = account.node().unwrap().to_string();
+        let credentials = Credentials::derive(&name, &[ScramHash::Sha1], 1, || [7; 16]).unwrap();
+        async move { Ok(Some(Login { credentials, disabled: false })) }.boxed()
+    }
+
+    fn create_account(&self, _: &BareJid, _: Credentials) -> Answer<()> {
+        no()
+    }
+
+    fn set_credentials(&self, _: &BareJid, _: Credentials) -> Answer<()> {
+        no()
+    }
+
+    fn remove_account(&self, _: &BareJid) -> Answer<()> {
+        no()
+    }
+
+    fn set_disabled(&self, _: &BareJid, _: bool) -> Answer<()> {
+        no()
+    }
+
+    fn account_exists(&self, _: &BareJid) -> Answer<bool> {
+        no()
+    }
+
+    fn list_accounts(&self, _: Option<&str>, _: Option<&BareJid>, _: usize) -> Answer<Vec<Account>> {
+        no()
+    }
+
+    fn import_accounts(&self, _: Vec<(BareJid, Credentials)>, _: bool) -> Answer<ImportCounts> {
+        no()
+    }
+
+    fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>> {
+        no()
+    }
+
+    fn flush(&self) -> Answer<()> {
+        no()
+    }
+}
+
+fn no<T: Send + 'static>() -> Answer<T> {
+    async { Err(StoreError::Unavailable("not in this test")) }.boxed()
+}
+
+/// Registration that panics when an account is to be removed, and changes a password when the test lets it.
+pub(crate) struct Registration {
+    gates: Mutex<Vec<oneshot::Receiver<()>>>,
+}
+
+impl Accounts for Registration {
+    fn create(&self, _: BareJid, _: Zeroizing<String>) -> BoxFuture<'static, Result<(), AccountError>> {
+        async { Err(AccountError::NotAllowed) }.boxed()
+    }
+
+    fn change_password(
+        &self,
+        _: BareJid,
+        _: Zeroizing<String>,
+    ) -> BoxFuture<'static, Result<(), AccountError>> {
+        let gate = self.gates.lock().unwrap().pop();
+        async move {
+            let opened = gate.unwrap().await;
+            opened.map_err(|_| AccountError::Failed)
+        }
+        .boxed()
+    }
+
+    fn remove(&self, _: BareJid, _: FullJid) -> BoxFuture<'static, Result<(), AccountError>> {
+        panic!("a panic of this test")
+    }
+}
+
+/// How a server differs from the usual one.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) outbox_bytes_max: usize,
+    pub(crate) spill_bytes_max: usize,
+    pub(crate) times: Times,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        let times = Times {
+            header: LONG,
+            negotiation: LONG,
+            idle: LONG,
+            ping: LONG,
+            write_stall: LONG,
+            close_flush: LONG,
+            ask: LONG,
+        };
+        Bounds { outbox_bytes_max: 64 * 1024, spill_bytes_max: 64 * 1024 * 1024, times }
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) shared: Arc<Shared>,
+    registration: Arc<Registration>,
+}
+
+impl Server {
+    pub(crate) fn new(bounds: Bounds) -> Server {
+        let registration = Arc::new(Registration { gates: Mutex::default() });
+        let table = SessionTable::new();
+        let services = Services::new(Arc::new(SystemTime::now), Some(registration.clone()));
+        let router = Router::new(HashMap::from([(HOST.to_owned(), services)]), table.clone());
+        let rules = Rules {
+            conflict: ConflictPolicy::TakeOver,
+            sessions_per_account_max: 8,
+            spill_bytes_max: bounds.spill_bytes_max,
+            hand_over: LONG,
+            ended_kept: LONG,
+        };
+        let host = HostSettings {
+            mechanisms: vec![Mechanism::Plain],
+            plain_without_tls: true,
+            registration: true,
+            features: Vec::new(),
+            fakes: FakeSalts::new(&[1; 32], 1, vec![ScramHash::Sha1]),
+        };
+        let settings = Settings {
+            hosts: HashMap::from([(HOST.to_owned(), host)]),
+            default_host: HOST.to_owned(),
+            tls: TlsPolicy::None,
+            limits: Limits::AUTHENTICATED,
+            sasl_failures_max: 3,
+            directed_presence_max: 100,
+            idle_s: 60,
+        };
+        let shared = Shared {
+            settings: Arc::new(settings),
+            router,
+            store: Arc::new(Memory),
+            sessions: SessionManager::start(table.clone(), rules),
+            table,
+            offload: Offload::start(1, 64),
+            tls: None,
+            tls_from_start: false,
+            shaping: Shaping::None,
+            times: bounds.times,
+            outbox_bytes_max: bounds.outbox_bytes_max,
+            connections: Arc::new(Connections::default()),
+            counters: Arc::new(Counters::default()),
+        };
+        Server { shared: Arc::new(shared), registration }
+    }
+
+    /// A connection to a c2s on this arbiter, with socket buffers of about that many bytes on both sides.
+    pub(crate) async fn connects(&self, buffer_bytes: Option<usize>) -> Client {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if let Some(bytes) = buffer_bytes {
+            listener.set_send_buffer_size(bytes).unwrap();
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(1).unwrap();
+        socket.connect(&listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        C2s::start(self.shared.clone(), accepted.into(), Box::new(()));
+        socket.set_nonblocking(true).unwrap();
+        Client { socket: TcpStream::from_std(socket.into()).unwrap(), read: Vec::new(), ended: false }
+    }
+
+    /// A client that has a session.
+    pub(crate) async fn logs_in(&self, jid: &str, buffer_bytes: Option<usize>) -> Client {
+        let mut client = self.authenticates(jid, buffer_bytes).await;
+        client.binds(jid).await;
+        client
+    }
+
+    /// A client that may ask for a resource.
+    pub(crate) async fn authenticates(&self, jid: &str, buffer_bytes: Option<usize>) -> Client {
+        let mut client = self.connects(buffer_bytes).await;
+        let name = jid.split('@').next().unwrap();
+        client.sends(HEADER).await;
+        client.gets("</stream:features>").await;
+        let secret =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("\0{name}\0{name}"));
+        client
+            .sends(&format!(
+                "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>"
+            ))
+            .await;
+        client.gets("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").await;
+        client.sends(HEADER).await;
+        client.gets("</stream:features>").await;
+        client
+    }
+
+    /// The next change of a password waits until the sender sends.
+    pub(crate) fn gate(&self) -> oneshot::Sender<()> {
+        let (open, gate) = oneshot::channel();
+        self.registration.gates.lock().unwrap().push(gate);
+        open
+    }
+
+    /// Sends `count` messages from a thread; waits for leave after each of the numbers in `stops`.
+    pub(crate) fn floods(&self, from: &str, to: &str, count: usize, stops: &[usize]) -> Flood {
+        let router = self.shared.router.clone();
+        let (from, to) = (FullJid::new(from).unwrap(), Jid::new(to).unwrap());
+        let (leave, stop) = mpsc::channel();
+        let stops = stops.to_vec();
+        let thread = std::thread::spawn(move || {
+            let mut bounced = Vec::new();
+            for number in 0..count {
+                if stops.contains(&number) {
+                    stop.recv_timeout(LONG).unwrap();
+                }
+                let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+                stanza.from = Some(from.clone().into());
+                stanza.to = Some(to.clone());
+                stanza.id = Some(format!("m{number}"));
+                match router.route(stanza, &from) {
+                    Routed::Done => (),
+                    Routed::Reply(error) => bounced.push(number_of(error.id.as_deref().unwrap())),
+                    Routed::Later(_) => unreachable!("a message is not answered later"),
+                }
+            }
+            bounced
+        });
+        Flood { leave, thread }
+    }
+
+    /// Waits for something that happens in actors of this thread, or in others.
+    pub(crate) async fn until(&self, what: &str, happened: impl Fn() -> bool) {
+        let happens = async {
+            while !happened() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(LONG, happens).await;
+        let snapshot = self.shared.router.counters().snapshot();
+        let (connections, sessions) = (self.shared.connections.count(), self.shared.table.sessions());
+        assert!(in_time.is_ok(), "not {what}: {connections} connections, {sessions} sessions, {snapshot:?}");
+    }
+
+    /// Waits until nothing is left of the clients.
+    pub(crate) async fn empties(&self) {
+        let shared = &self.shared;
+        self.until("empty", || shared.connections.count() == 0 && shared.table.sessions() == 0).await;
+    }
+}
+
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+                      to='example.net' version='1.0'>";
+
+/// Messages that are being sent.
+pub(crate) struct Flood {
+    leave: mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Vec<usize>>,
+}
+
+impl Flood {
+    pub(crate) fn goes_on(&self) {
+        self.leave.send(()).unwrap();
+    }
+
+    /// The numbers of the messages that were answered by an error at once.
+    pub(crate) async fn ends(self) -> Vec<usize> {
+        let over = async {
+            while !self.thread.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, over).await.unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+fn number_of(id: &str) -> usize {
+    id.strip_prefix('m').unwrap().parse().unwrap()
+}
+
+pub(crate) struct Client {
+    socket: TcpStream,
+    pub(crate) read: Vec<u8>,
+    pub(crate) ended: bool,
+}
+
+impl Client {
+    pub(crate) async fn sends(&mut self, text: &str) {
+        tokio::time::timeout(LONG, self.socket.write_all(text.as_bytes())).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn binds(&mut self, jid: &str) {
+        self.asks_for(jid).await;
+        self.gets("</iq>").await;
+    }
+
+    pub(crate) async fn asks_for(&mut self, jid: &str) {
+        let resource = jid.split('/').nth(1).unwrap();
+        self.sends(&format!(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+             <resource>{resource}</resource></bind></iq>"
+        ))
+        .await;
+    }
+
+    /// Reads once; false at the end.
+    async fn reads(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        let read = tokio::time::timeout(LONG, self.socket.read(&mut buffer)).await;
+        let read = read.unwrap_or_else(|_| panic!("nothing comes after {}", self.tail()));
+        let bytes = read.unwrap_or(0);
+        // One kind of quotation mark, whoever wrote it.
+        self.read.extend(buffer[..bytes].iter().map(|byte| if *byte == b'"' { b'\'' } else { *byte }));
+        self.ended |= bytes == 0;
+        bytes > 0
+    }
+
+    fn tail(&self) -> String {
+        String::from_utf8_lossy(&self.read[self.read.len().saturating_sub(300)..]).into_owned()
+    }
+
+    /// Reads until this text has come, and forgets what stood before it and the text itself.
+    pub(crate) async fn gets(&mut self, text: &str) {
+        loop {
+            let found = self.read.windows(text.len()).position(|window| window == text.as_bytes());
+            if let Some(at) = found {
+                self.read.drain(..at + text.len());
+                return;
+            }
+            assert!(self.reads().await, "the end, and no {text} in {}", self.tail());
+        }
+    }
+
+    /// Reads until it has so many messages.
+    pub(crate) async fn reads_messages(&mut self, count: usize) {
+        let word = b"<message ";
+        let (mut found, mut looked) = (0, 0);
+        loop {
+            let unseen = &self.read[looked..];
+            found += unseen.windows(word.len()).filter(|window| window == word).count();
+            // The beginning of a word may stand at the end.
+            looked = self.read.len().saturating_sub(word.len() - 1).max(looked);
+            if found >= count {
+                return;
+            }
+            assert!(self.reads().await, "the end after {}", self.tail());
+        }
+    }
+
+    pub(crate) async fn reads_to_the_end(&mut self) {
+        while self.reads().await {}
+    }
+
+    /// What was read and not forgotten.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.read.clone()).unwrap()
+    }
+
+    /// The numbers of the whole messages that were read, errors or not, in order.
+    pub(crate) fn messages(&self, errors: bool) -> Vec<usize> {
+        let text = self.text();
+        let stanzas = text.split("<message ").skip(1).filter(|rest| rest.contains('>'));
+        stanzas
+            .filter(|rest| rest.split('>').next().unwrap().contains("type='error'") == errors)
+            .map(|rest| number_of(rest.split("id='").nth(1).unwrap().split('\'').next().unwrap()))
+            .collect()
+    }
+}
