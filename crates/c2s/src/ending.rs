@@ -14,8 +14,10 @@ use crate::{C2s, messages::Tick, redact};
 /// How often an ending session looks whether its mailbox is empty, should nothing else tell.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How often a row is left for a sender that is just at it; then it is removed anyway.
-const ROUNDS_MAX: u32 = 1_000;
+/// How often a row is left because a sender is just at it; then it is removed anyway.
+const ROUNDS_MAX: u32 = 100;
+/// After so many times at once, there is a pause between them.
+const ROUNDS_AT_ONCE: u32 = 10;
 
 /// A session that ends.
 pub(crate) struct Ending {
@@ -223,7 +225,7 @@ impl C2s {
     }
 
     /// Sends back what is here, the oldest first, and asks to have the row removed, if nothing came meanwhile.
-    fn release(&mut self, context: &mut Context<Self>) {
+    pub(crate) fn release(&mut self, context: &mut Context<Self>) {
         let Some(ending) = &mut self.ending else { return };
         let seat = ending.seat.clone();
         seat.send_back();
@@ -238,17 +240,27 @@ impl C2s {
         let answer = answer.within(self.shared.times.ask);
         context.spawn(answer.into_actor(self).map(|vacated, c2s, context| {
             c2s.contain_in_future(context, |c2s, context| match vacated {
-                Ok(false) => c2s.release(context),
+                Ok(false) => c2s.release_again(context),
                 Ok(true) | Err(_) => c2s.released(context),
             });
         }));
+    }
+
+    /// Another thread sends back what came to the seat; it will have done so soon.
+    fn release_again(&mut self, context: &mut Context<Self>) {
+        if self.ending.as_ref().is_some_and(|ending| ending.rounds < ROUNDS_AT_ONCE) {
+            self.release(context);
+        } else {
+            let look = self.arm(LOOK, Tick::Release);
+            self.timers.ending = Some(look);
+        }
     }
 
     /// The row is gone: nothing new comes.
     fn released(&mut self, context: &mut Context<Self>) {
         let Some(ending) = &mut self.ending else { return };
         ending.stage = Stage::Done;
-        ending.seat.close().into_iter().for_each(drop);
+        ending.seat.finish();
         let jid = ending.seat.jid().clone();
         let told = std::mem::take(&mut ending.session.directed);
         let available = ending.session.priority.is_some() || self.inherited.available;

@@ -15,6 +15,8 @@ pub enum Tick {
     CloseFlush,
     /// An answer was written; what the client sent behind its request is next, after any control that came before.
     Resume,
+    /// Time to ask again to have the row removed.
+    Release,
     /// Time to look again whether the mailbox is empty, so that the session can end.
     Ending,
 }

@@ -266,6 +266,7 @@ impl C2s {
             }
             Tick::Resume => self.pump(context),
             Tick::Ending => self.check_ending(context),
+            Tick::Release => self.release(context),
         }
     }
 

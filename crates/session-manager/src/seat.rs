@@ -236,6 +236,12 @@ impl Seat {
         }
     }
 
+    /// A leaving seat's row is gone: takes nothing more. What is still here goes back in order, by whoever is at it.
+    pub fn finish(&self) {
+        self.spill.lock().closed = true;
+        self.send_back();
+    }
+
     /// Closes a leaving seat if everything is back; the caller holds the row's lock, so nobody is delivering.
     pub(crate) fn close_if_empty(&self) -> bool {
         let mut spill = self.spill.lock();

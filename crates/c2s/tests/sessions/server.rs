@@ -313,6 +313,15 @@ fn number_of(id: &str) -> usize {
     id.strip_prefix('m').unwrap().parse().unwrap()
 }
 
+/// Where numbers that should count from `first` to `end` do not, and what stands there.
+pub(crate) fn assert_counts(numbers: &[usize], first: usize, end: usize, what: &str) {
+    let differs = numbers.iter().enumerate().find(|(at, number)| **number != first + at);
+    if let Some((at, _)) = differs {
+        panic!("{what}: {:?} at {at}", &numbers[at.saturating_sub(3)..(at + 8).min(numbers.len())]);
+    }
+    assert_eq!(first + numbers.len(), end, "{what}: the last are missing, or there are too many");
+}
+
 pub(crate) struct Client {
     socket: TcpStream,
     pub(crate) read: Vec<u8>,
@@ -375,7 +384,9 @@ impl Client {
             found += unseen.windows(word.len()).filter(|window| window == word).count();
             // The beginning of a word may stand at the end.
             looked = self.read.len().saturating_sub(word.len() - 1).max(looked);
-            if found >= count {
+            // Of the last one at least the start tag must be there.
+            let last = self.read.windows(word.len()).rposition(|window| window == word);
+            if found >= count && last.is_none_or(|at| self.read[at..].contains(&b'>')) {
                 return;
             }
             assert!(self.reads().await, "the end after {}", self.tail());
