@@ -305,3 +305,46 @@ proptest! {
         }
     }
 }
+
+/// A way back on which the first parcel is held up.
+struct Narrow {
+    reached: Mutex<Sender<()>>,
+    go: Mutex<Receiver<()>>,
+    back: Mutex<Vec<String>>,
+}
+
+impl Undelivered for Narrow {
+    fn undelivered(self: Arc<Self>, stanza: Stanza) {
+        let id = stanza.id.unwrap_or_default();
+        if id == "0" {
+            self.reached.lock().send(()).expect("the test waits");
+            self.go.lock().recv_timeout(LONG).expect("the test lets it go");
+        }
+        self.back.lock().push(id);
+    }
+}
+
+#[actix_rt::test]
+async fn what_one_thread_sends_back_is_not_overtaken_by_what_another_finishes() {
+    let (deliver, _inbox) = rjabberd_actors::probe::Probe::start(8);
+    let (control, _orders) = rjabberd_actors::probe::Probe::start(8);
+    let jid = FullJid::new("juliet@example.net/balcony").expect("an address");
+    let seat = Arc::new(Seat::new(jid, 1, deliver, control, usize::MAX));
+    let ((reached, is_reached), (let_go, go)) = (channel(), channel());
+    let narrow =
+        Arc::new(Narrow { reached: Mutex::new(reached), go: Mutex::new(go), back: Mutex::default() });
+    let parcels = (0..4).map(|number| {
+        let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+        stanza.id = Some(number.to_string());
+        Parcel::new(stanza, narrow.clone())
+    });
+    seat.leave(parcels.collect());
+    let other = seat.clone();
+    let thread = std::thread::spawn(move || other.send_back());
+    is_reached.recv_timeout(LONG).expect("the first is on its way");
+    seat.finish();
+    assert_eq!(*narrow.back.lock(), Vec::<String>::new());
+    let_go.send(()).expect("the first waits");
+    thread.join().expect("the other thread");
+    assert_eq!(*narrow.back.lock(), ["0", "1", "2", "3"]);
+}
