@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rjabberd_session_manager::{Parcel, Seat};
-use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, MessageType, PresenceType, Stanza, StanzaKind};
+use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, MessageType, Stanza, StanzaKind};
 
 use crate::{Routed, Router};
 
@@ -51,20 +51,13 @@ impl Router {
             StanzaKind::Message(MessageType::Groupchat) => {
                 self.bounce(&stanza, Condition::ServiceUnavailable)
             }
-            StanzaKind::Presence(kind) => self.presence_to_bare(stanza, kind, account),
+            // 8.5.2.1.2: to all available resources.
+            StanzaKind::Presence(_) => self.to_any(stanza, account, |_, seat| seat.priority().is_some()),
             StanzaKind::Message(MessageType::Error) | StanzaKind::Iq(_) => {
                 self.inner.counters.dropped();
                 Routed::Done
             }
         }
-    }
-
-    /// 8.5.2.1.2: to all available resources. A probe is for the server, which knows no subscriptions yet.
-    fn presence_to_bare(&self, stanza: Stanza, kind: PresenceType, account: &BareJid) -> Routed {
-        if kind == PresenceType::Probe {
-            return Routed::Done;
-        }
-        self.to_any(stanza, account, |_, seat| seat.priority().is_some())
     }
 
     /// To whoever is there; nobody's loss where nobody is.

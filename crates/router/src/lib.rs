@@ -87,6 +87,8 @@ impl Router {
                 // RFC 6121, 8.5.2.1.3 is about requests; an answer to an account that asked nothing is for nobody.
                 IqType::Result | IqType::Error => Routed::Done,
             },
+            // RFC 6121, 8.5.2.1.2 and 8.5.3.1: the server's own affair (4.3), and it knows no subscriptions yet.
+            (StanzaKind::Presence(PresenceType::Probe), _) => Routed::Done,
             (_, Ok(full)) => self.to_full(stanza, &full),
             (_, Err(account)) => self.to_bare(stanza, &account),
         }

@@ -1,0 +1,85 @@
+//! Messages: the table of RFC 6121, 8.5.4.
+
+use rjabberd_xmpp::{MessageType, StanzaKind};
+
+use crate::stage::{Resource, Stage, stanza};
+
+/// E, S and who gets it, in the columns of the RFC's table; errors have one column more.
+const TYPES: [MessageType; 5] = [
+    MessageType::Normal,
+    MessageType::Chat,
+    MessageType::Groupchat,
+    MessageType::Headline,
+    MessageType::Error,
+];
+
+const BARE: &str = "juliet@example.net";
+const MATCH: &str = "juliet@example.net/balcony";
+const NO_MATCH: &str = "juliet@example.net/nowhere";
+
+async fn check(resources: &[Resource], to: &str, expected: [&str; 5]) {
+    let stage = Stage::new(resources).await;
+    for (kind, expected) in TYPES.into_iter().zip(expected) {
+        let expected = match expected {
+            "E" => "error service-unavailable",
+            "S" => "",
+            delivered => delivered,
+        };
+        let got = stage.sends(stanza(StanzaKind::Message(kind), Some(to))).await;
+        assert_eq!(got, expected, "{kind:?} to {to} with {resources:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn where_nobody_is() {
+    check(&[], BARE, ["E", "E", "E", "S", "S"]).await;
+    check(&[], NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn where_somebody_is_connected_but_not_available() {
+    let resources = [("balcony", None)];
+    check(&resources, BARE, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, MATCH, ["balcony"; 5]).await;
+    check(&resources, NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn where_all_priorities_are_negative() {
+    let resources = [("balcony", Some(-1)), ("chamber", Some(-128))];
+    check(&resources, BARE, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, MATCH, ["balcony"; 5]).await;
+    check(&resources, NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn where_one_resource_is_there() {
+    let resources = [("balcony", Some(0))];
+    check(&resources, BARE, ["balcony", "balcony", "E", "balcony", "S"]).await;
+    check(&resources, MATCH, ["balcony"; 5]).await;
+    check(&resources, NO_MATCH, ["E", "balcony", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn where_several_resources_are_there() {
+    let resources = [
+        ("balcony", Some(5)),
+        ("chamber", Some(1)),
+        ("street", Some(5)),
+        ("cellar", Some(-1)),
+        ("tomb", None),
+    ];
+    let all = "balcony chamber street";
+    check(&resources, BARE, ["balcony street", "balcony street", "E", all, "S"]).await;
+    check(&resources, "juliet@example.net/cellar", ["cellar"; 5]).await;
+    check(&resources, MATCH, ["balcony"; 5]).await;
+    check(&resources, NO_MATCH, ["E", "balcony street", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn a_message_without_addressee_goes_to_the_sender_s_own_account() {
+    let stage = Stage::new(&[("balcony", Some(0))]).await;
+    let mut message = stanza(StanzaKind::Message(MessageType::Chat), None);
+    message.from = Some(rjabberd_xmpp::Jid::new("juliet@example.net/tomb").unwrap());
+    assert_eq!(stage.sends(message).await, "balcony");
+}

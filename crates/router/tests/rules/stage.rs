@@ -1,0 +1,175 @@
+//! Sessions without connections around a real router.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use rjabberd_actors::{probe::Probe, reply};
+use rjabberd_im::Services;
+use rjabberd_router::{Routed, Router};
+use rjabberd_session_manager::{
+    Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
+};
+use rjabberd_xml::Element;
+use rjabberd_xmpp::{FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A session without a connection.
+pub(crate) struct Session {
+    pub(crate) seat: Arc<Seat>,
+    inbox: Probe<Deliver>,
+    _control: Probe<Control>,
+}
+
+impl Session {
+    /// What has come; it counts as written.
+    pub(crate) fn got(&self) -> Vec<Stanza> {
+        let parcels = self.inbox.take();
+        parcels.iter().for_each(|Deliver(parcel)| parcel.delivered());
+        parcels.iter().map(|Deliver(parcel)| parcel.stanza().clone()).collect()
+    }
+
+    /// Drops what has come, as a session does whose connection breaks.
+    pub(crate) fn loses(&self) {
+        drop(self.inbox.take());
+    }
+}
+
+pub(crate) struct Stage {
+    pub(crate) router: Router,
+    ports: SessionManagerPorts,
+    pub(crate) romeo: Session,
+    pub(crate) sessions: Vec<(String, Session)>,
+}
+
+/// A resource, and the priority of its available presence.
+pub(crate) type Resource = (&'static str, Option<i8>);
+
+pub(crate) const ROMEO: &str = "romeo@example.net/orchard";
+
+impl Stage {
+    /// Romeo, and Juliet's sessions.
+    pub(crate) async fn new(resources: &[Resource]) -> Stage {
+        let table = SessionTable::new();
+        let rules = Rules {
+            conflict: ConflictPolicy::TakeOver,
+            sessions_per_account_max: 100,
+            spill_bytes_max: 1_000_000,
+            hand_over: LONG,
+            ended_kept: LONG,
+        };
+        let ports = SessionManager::start(table.clone(), rules);
+        let services = || Services::new(Arc::new(std::time::SystemTime::now), None);
+        let hosts = ["example.net", "example.org"].map(|host| (host.to_owned(), services()));
+        let router = Router::new(HashMap::from(hosts), table);
+        let romeo = sits(&ports, ROMEO).await;
+        let mut stage = Stage { router, ports, romeo, sessions: Vec::new() };
+        for (resource, priority) in resources {
+            stage.enters(resource, *priority).await;
+        }
+        stage
+    }
+
+    pub(crate) async fn enters(&mut self, resource: &str, priority: Option<i8>) {
+        let session = sits(&self.ports, &format!("juliet@example.net/{resource}")).await;
+        if let Some(priority) = priority {
+            session.seat.set_presence(Some((priority, presence(session.seat.jid()))));
+        }
+        self.sessions.push((resource.to_owned(), session));
+    }
+
+    pub(crate) fn juliet(&self, resource: &str) -> &Session {
+        &self.sessions.iter().find(|(name, _)| name == resource).unwrap().1
+    }
+
+    /// Romeo sends; gives what he is told at once or by his mailbox, and who got the stanza, as one text:
+    /// `balcony chamber`, `error service-unavailable`, or nothing.
+    pub(crate) async fn sends(&self, stanza: Stanza) -> String {
+        let sent = stanza.clone();
+        let sender = FullJid::new(stanza.from.as_ref().unwrap().as_str()).unwrap();
+        let reply = match self.router.route(stanza, &sender) {
+            Routed::Done => None,
+            Routed::Reply(reply) => Some(reply),
+            Routed::Later(_) => panic!("nothing here is answered later"),
+        };
+        settle().await;
+        let mut outcome = Vec::new();
+        for (resource, session) in &self.sessions {
+            for got in session.got() {
+                // RFC 6121, 8.5.2.1.1: the server must not rewrite `to`.
+                let subscription = matches!(
+                    sent.kind,
+                    StanzaKind::Presence(
+                        PresenceType::Subscribe
+                            | PresenceType::Subscribed
+                            | PresenceType::Unsubscribe
+                            | PresenceType::Unsubscribed
+                    )
+                );
+                if !subscription {
+                    assert_eq!(got, sent);
+                }
+                outcome.push(resource.clone());
+            }
+        }
+        for error in self.romeo.got().into_iter().chain(reply) {
+            assert_eq!((&error.to, &error.from, &error.id), (&sent.from, &sent.to, &sent.id));
+            outcome.push(told(&error));
+        }
+        outcome.join(" ")
+    }
+}
+
+/// What an answer says.
+pub(crate) fn told(answer: &Stanza) -> String {
+    if !answer.is_error() {
+        return "result".to_owned();
+    }
+    let error = answer.children().iter().find(|child| child.name() == "error").unwrap();
+    let error = answer.child_element(error).unwrap();
+    format!("error {}", error.children().next().unwrap().name())
+}
+
+async fn sits(ports: &SessionManagerPorts, jid: &str) -> Session {
+    let jid = FullJid::new(jid).unwrap();
+    let ((deliver, inbox), (control, orders)) = (Probe::start(64), Probe::start(64));
+    let (reply, answer) = reply();
+    let claim = Claim {
+        account: jid.to_bare(),
+        resource: Some(jid.resource().to_string()),
+        epoch: 0,
+        deliver,
+        control,
+        reply,
+    };
+    ports.claim.send(claim).unwrap();
+    let (seat, _) = answer.within(LONG).await.unwrap().unwrap().accept();
+    let (waiting, open) = seat.drain(usize::MAX);
+    assert!(waiting.is_empty() && open);
+    Session { seat, inbox, _control: orders }
+}
+
+/// Lets all actors of this thread do what they can do.
+pub(crate) async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn presence(from: &FullJid) -> Stanza {
+    let mut stanza = Stanza::new(StanzaKind::Presence(PresenceType::Available), &[]);
+    stanza.from = Some(from.clone().into());
+    stanza
+}
+
+/// A stanza of Romeo's.
+pub(crate) fn stanza(kind: StanzaKind, to: Option<&str>) -> Stanza {
+    let payload = match kind {
+        StanzaKind::Iq(IqType::Get | IqType::Set) => vec![Element::new("query", "urn:example:unknown")],
+        _ => Vec::new(),
+    };
+    let mut stanza = Stanza::new(kind, &payload);
+    stanza.from = Some(Jid::new(ROMEO).unwrap());
+    stanza.to = to.map(|to| address::parse(to).unwrap());
+    stanza.id = Some("1".to_owned());
+    stanza
+}
