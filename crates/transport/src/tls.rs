@@ -24,7 +24,6 @@ pub(crate) struct Tls {
     connection: ServerConnection,
     /// Plaintext was found when a read filled the caller's buffer: more may be there.
     plaintext_left: bool,
-    peer_closed: bool,
 }
 
 /// The socket as rustls wants it: tries, and says `WouldBlock`.
@@ -56,7 +55,7 @@ impl Tls {
     pub(crate) fn new(config: Arc<ServerConfig>) -> io::Result<Tls> {
         let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
         connection.set_buffer_limit(Some(PLAINTEXT_MAX));
-        Ok(Tls { connection, plaintext_left: false, peer_closed: false })
+        Ok(Tls { connection, plaintext_left: false })
     }
 
     pub(crate) fn holds_plaintext(&self) -> bool {
@@ -77,14 +76,13 @@ impl Tls {
                     return Ok(Read::Bytes(bytes));
                 }
                 Err(error) if blocks(&error) => self.plaintext_left = false,
+                // TCP ended without close_notify, as many clients end it. Nobody can have cut anything off that
+                // matters: XML says where it ends.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Read::End),
                 Err(error) => return Err(error),
             }
-            if self.peer_closed {
-                // TCP ended without close_notify: what was read is whole, what follows is unknown.
-                return Ok(Read::End);
-            }
             match self.connection.read_tls(&mut Tries(socket)) {
-                Ok(0) => self.peer_closed = true,
+                // At the end of TCP rustls must hear of it too; then its reader says so.
                 Ok(_) => {
                     let processed = self.connection.process_new_packets();
                     // An alert or a key update may be due, whether or not the records were good.

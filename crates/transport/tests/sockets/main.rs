@@ -1,0 +1,7 @@
+//! Transports over loopback sockets, against a client that blocks in a thread of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod pair;
+mod plain;
+mod tls;
