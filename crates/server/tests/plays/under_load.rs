@@ -194,8 +194,9 @@ fn every_account_is_after_a_power_cut_as_it_was_answered() {
         let address = play.server.address("c2s");
         let workers: Vec<_> =
             (0..8).map(|worker| std::thread::spawn(move || work(address, round * 100 + worker))).collect();
-        // Enough is under way when the last worker has been served a while: its turns show in the accounts.
-        let marker = format!("user-{}-20@", round * 100 + 7);
+        // Enough is under way when the last worker has been served a while: its turns show in the accounts. This turn's
+        // account is made and stays (every third is only made).
+        let marker = format!("user-{}-21@", round * 100 + 7);
         while !play.server.succeeds(&["user", "list"], "").contains(&marker) {}
         play.server.kill();
         for worker in workers {
