@@ -83,3 +83,6 @@ impl Assembler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

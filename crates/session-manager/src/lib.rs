@@ -6,6 +6,7 @@
 //! Knows no c2s: only ports.
 
 mod claims;
+mod ended;
 pub mod messages;
 pub mod parcel;
 pub mod seat;
@@ -15,13 +16,13 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
 use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
-use rjabberd_xmpp::BareJid;
 
 use claims::Claims;
+use ended::EndedAccounts;
 pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::Seat;
@@ -76,7 +77,7 @@ pub struct SessionManager {
     table: Arc<SessionTable>,
     rules: Rules,
     claims: Claims,
-    ended: Vec<(BareJid, u64, Instant)>,
+    ended: EndedAccounts,
     ports: Option<SessionManagerPorts>,
     alive: Alive,
 }
@@ -112,14 +113,16 @@ impl SessionManager {
             started = Some(ports.clone());
             let claims = Claims::new(Port::new(address, mailbox.clone()), ports.release.clone());
             let alive = Alive::new(&SESSION_MANAGER);
-            SessionManager { table, rules, claims, ended: Vec::new(), ports: Some(ports), alive }
+            SessionManager {
+                table,
+                rules,
+                claims,
+                ended: EndedAccounts::default(),
+                ports: Some(ports),
+                alive,
+            }
         });
         started.expect("create runs its closure before it returns")
-    }
-
-    fn forget_ended(&mut self) {
-        let kept = self.rules.ended_kept;
-        self.ended.retain(|(_, _, at)| at.elapsed() < kept);
     }
 }
 
@@ -132,7 +135,7 @@ impl Handler<Mail<Claim>> for SessionManager {
 
     fn handle(&mut self, mail: Mail<Claim>, _: &mut Context<Self>) {
         let (claim, _handling) = mail.open();
-        if self.ended.iter().any(|(account, epoch, _)| *epoch > claim.epoch && *account == claim.account) {
+        if self.ended.since(&claim.account, claim.epoch) {
             claim.answer(Err(ClaimRefused::AccountGone));
             return;
         }
@@ -183,8 +186,8 @@ impl Handler<Mail<EndAccount>> for SessionManager {
 
     fn handle(&mut self, mail: Mail<EndAccount>, _: &mut Context<Self>) {
         let (end, _handling) = mail.open();
-        self.forget_ended();
-        self.ended.push((end.account.clone(), self.table.epoch().next(), Instant::now()));
+        self.ended.forget(self.rules.ended_kept);
+        self.ended.insert(end.account.clone(), self.table.epoch().next());
         let control = match end.why {
             Ended::Removed => Control::AccountRemoved,
             Ended::CredentialsChanged => Control::CredentialsChanged,
