@@ -59,6 +59,13 @@ impl Stage {
         std::io::Write::write_all(&mut self.peer, text.as_bytes()).unwrap();
     }
 
+    /// The peer vanishes without a farewell: its kernel answers with a reset.
+    pub(crate) fn breaks(&mut self) {
+        socket2::SockRef::from(&self.peer).set_linger(Some(Duration::ZERO)).unwrap();
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.peer = TcpStream::connect(elsewhere.local_addr().unwrap()).unwrap();
+    }
+
     pub(crate) fn credits(&self, order: Order, elements_max: usize) {
         self.receiver.send(Credit { order, elements_max }).unwrap();
     }
