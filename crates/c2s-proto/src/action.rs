@@ -93,7 +93,7 @@ pub enum Action {
     Authenticated(BareJid, Mechanism),
     /// An attempt to log in failed, for log and metric.
     AuthenticationFailed(Option<Mechanism>, SaslFailure),
-    /// Write what is queued, then close the connection as `design.md` says ("Closing").
+    /// Write what is queued, say that nothing more comes, discard for a while what still arrives, and close.
     Close(CloseReason),
     /// The connection is gone already: only tidy up.
     Drop(CloseReason),

@@ -190,3 +190,62 @@ async fn a_session_that_is_ended_and_whose_connection_breaks_before_its_last_wor
     drop(romeo);
     server.empties().await;
 }
+
+/// Juliet has stopped reading: the kernel's buffers are full, her outbox is not, and her mailbox is empty.
+async fn stuck(server: &Server) -> (Client, std::sync::Arc<rjabberd_session_manager::Seat>) {
+    let mut juliet = server.logs_in(JULIET, Some(16 * 1024)).await;
+    juliet.sends("<presence/>").await;
+    juliet.gets("<presence ").await;
+    let account = rjabberd_xmpp::BareJid::new("juliet@example.net").unwrap();
+    let seat = server.shared.table.seats(&account)[0].clone();
+    for hundred in 0..9 {
+        server.sends(ROMEO, JULIET, hundred * 100..(hundred + 1) * 100);
+        server.until("taken", || seat.depth() == 0).await;
+    }
+    assert!(!seat.is_spilling());
+    (juliet, seat)
+}
+
+#[actix_rt::test]
+async fn what_comes_back_from_the_outbox_comes_before_what_comes_back_from_the_mailbox() {
+    let server = Server::new(Bounds::default());
+    let mut romeo = server.logs_in(ROMEO, None).await;
+    let (juliet, seat) = stuck(&server).await;
+    seat.control(Control::CredentialsChanged);
+    server.sends(ROMEO, JULIET, 900..950);
+    assert_eq!(seat.depth(), 50);
+    server.until("closing", || seat.priority().is_none()).await;
+    server.sends(ROMEO, JULIET, 950..1000);
+    drop(juliet);
+    server.until("gone", || server.shared.connections.count() == 1).await;
+    let bounced = server.shared.router.counters().snapshot().bounced as usize;
+    romeo.reads_messages(bounced).await;
+    assert!(bounced > 100);
+    assert_counts(&romeo.messages(true), 1000 - bounced, 1000, "what came back");
+    drop(romeo);
+    server.empties().await;
+}
+
+#[actix_rt::test]
+async fn what_a_replaced_session_did_not_begin_to_write_goes_over_to_the_new_one() {
+    let server = Server::new(Bounds::default());
+    let (mut old, seat) = stuck(&server).await;
+    let mut new = server.authenticates(JULIET, None).await;
+    new.asks_for(JULIET).await;
+    server.sends(ROMEO, JULIET, 900..950);
+    server.until("replaced", || seat.priority().is_none()).await;
+    server.sends(ROMEO, JULIET, 950..1000);
+    new.gets("</iq>").await;
+    // She has not read a byte since, so it is not by her that it got here.
+    let last = "id='m999'";
+    while !new.text().contains(last) {
+        new.reads_messages(new.messages(false).len() + 1).await;
+    }
+    old.reads_to_the_end().await;
+    assert!(old.text().contains("<conflict "));
+    let (before, after) = (old.messages(false), new.messages(false));
+    assert!(after.len() > 100);
+    assert_counts(&[before, after].concat(), 0, 1000, "one after the other, none lost");
+    drop((old, new));
+    server.empties().await;
+}

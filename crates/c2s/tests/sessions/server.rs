@@ -248,19 +248,21 @@ impl Server {
                 if stops.contains(&number) {
                     stop.recv_timeout(LONG).unwrap();
                 }
-                let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
-                stanza.from = Some(from.clone().into());
-                stanza.to = Some(to.clone());
-                stanza.id = Some(format!("m{number}"));
-                match router.route(stanza, &from) {
-                    Routed::Done => (),
-                    Routed::Reply(error) => bounced.push(number_of(error.id.as_deref().unwrap())),
-                    Routed::Later(_) => unreachable!("a message is not answered later"),
+                if let Some(error) = routes(&router, &from, &to, number) {
+                    bounced.push(number_of(error.id.as_deref().unwrap()));
                 }
             }
             bounced
         });
         Flood { leave, thread }
+    }
+
+    /// Sends messages of these numbers here and now: no actor of this thread does anything in between.
+    pub(crate) fn sends(&self, from: &str, to: &str, numbers: std::ops::Range<usize>) {
+        let (from, to) = (FullJid::new(from).unwrap(), Jid::new(to).unwrap());
+        for number in numbers {
+            assert!(routes(&self.shared.router, &from, &to, number).is_none());
+        }
     }
 
     /// Waits for something that happens in actors of this thread, or in others.
@@ -306,6 +308,19 @@ impl Flood {
         };
         tokio::time::timeout(LONG, over).await.unwrap();
         self.thread.join().unwrap()
+    }
+}
+
+/// Sends a message; gives the error that answers it at once, if one does.
+fn routes(router: &Router, from: &FullJid, to: &Jid, number: usize) -> Option<Stanza> {
+    let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+    stanza.from = Some(from.clone().into());
+    stanza.to = Some(to.clone());
+    stanza.id = Some(format!("m{number}"));
+    match router.route(stanza, from) {
+        Routed::Done => None,
+        Routed::Reply(error) => Some(error),
+        Routed::Later(_) => unreachable!("a message is not answered later"),
     }
 }
 

@@ -255,6 +255,7 @@ async fn what_is_handed_to_an_asker_that_is_gone_comes_back_and_the_next_one_is_
     stage.hands_over(&mut old).await;
     pass(Duration::from_millis(1300)).await;
     assert!(next.is_seated(), "whoever waits behind one that is gone does not wait for it");
+    assert!(next.handed.as_ref().is_some_and(|handed| handed.available), "and what is owed is not lost");
     let written = next.writes();
     let back = stage.back.ids();
     assert_eq!([written, back].concat(), ["1"], "once, there or back");
