@@ -123,8 +123,13 @@ fn wanted_resource(request: &Stanza, account: &BareJid) -> Result<Option<String>
     if request.kind != StanzaKind::Iq(IqType::Set) {
         return Err(BadBind);
     }
-    let resource =
-        payload.child("resource", ns::BIND).map(Element::text).filter(|resource| !resource.is_empty());
+    let mut resources = payload.children().filter(|child| child.is("resource", ns::BIND));
+    let resource = resources.next();
+    // RFC 6120, A.7: at most one, of text alone.
+    if resources.next().is_some() || resource.is_some_and(|resource| resource.children().next().is_some()) {
+        return Err(BadBind);
+    }
+    let resource = resource.map(Element::text).filter(|resource| !resource.is_empty());
     let prepared =
         resource.map(|resource| address::full(account, &resource)).transpose().map_err(|_| BadBind)?;
     Ok(prepared.map(|full| full.resource().as_str().to_owned()))

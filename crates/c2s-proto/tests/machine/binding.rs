@@ -65,7 +65,14 @@ fn a_bind_request_must_be_one() {
     let other = NO_RESOURCE.replace("<bind ", "<unbind ");
     let two = NO_RESOURCE.replace("</iq>", "<x xmlns='x'/></iq>");
     let nameless = NO_RESOURCE.replace(" id='b'", "");
-    for bad in [get, other, two, nameless] {
+    let bind = |resources: &str| {
+        format!(
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{resources}</bind></iq>"
+        )
+    };
+    let ambiguous = bind("<resource>a</resource><resource>b</resource>");
+    let no_text = bind("<resource>a<x/></resource>");
+    for bad in [get, other, two, nameless, ambiguous, no_text] {
         let play = at_bind(settings()).input(element(&bad));
         assert!(play.written().contains("<bad-request "), "{bad}: {}", play.written());
         play.is("awaiting_bind");
