@@ -192,7 +192,7 @@ async fn a_session_that_is_ended_and_whose_connection_breaks_before_its_last_wor
 }
 
 /// Juliet has stopped reading: the kernel's buffers are full, her outbox is not, and her mailbox is empty.
-async fn stuck(server: &Server) -> (Client, std::sync::Arc<rjabberd_session_manager::Seat>) {
+pub(crate) async fn stuck(server: &Server) -> (Client, std::sync::Arc<rjabberd_session_manager::Seat>) {
     let mut juliet = server.logs_in(JULIET, Some(16 * 1024)).await;
     juliet.sends("<presence/>").await;
     juliet.gets("<presence ").await;

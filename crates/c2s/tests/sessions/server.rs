@@ -8,12 +8,14 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rjabberd_actors::Offload;
+use rjabberd_actors::{Offload, probe::Probe, reply};
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
 use rjabberd_im::{AccountError, Accounts, Services};
 use rjabberd_router::{Routed, Router};
-use rjabberd_session_manager::{ConflictPolicy, Rules, SessionManager, SessionTable};
+use rjabberd_session_manager::{
+    Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
+};
 use rjabberd_storage::{Account, Answer, ImportCounts, Login, Store, StoreError};
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::{
@@ -229,6 +231,25 @@ impl Server {
         client
     }
 
+    /// A session without c2s, which does only what the test does for it.
+    pub(crate) async fn puppet(&self, jid: &str) -> Puppet {
+        let jid = FullJid::new(jid).unwrap();
+        let ((deliver, inbox), (control, orders)) = (Probe::start(64), Probe::start(64));
+        let (reply, answer) = reply();
+        let claim = Claim {
+            account: jid.to_bare(),
+            resource: Some(jid.resource().to_string()),
+            epoch: 0,
+            deliver,
+            control,
+            reply,
+        };
+        self.shared.sessions.claim.send(claim).unwrap();
+        let (seat, _) = answer.within(LONG).await.unwrap().unwrap().accept();
+        assert!(seat.drain(usize::MAX).1);
+        Puppet { seat, inbox, orders }
+    }
+
     /// The next change of a password waits until the sender sends.
     pub(crate) fn gate(&self) -> oneshot::Sender<()> {
         let (open, gate) = oneshot::channel();
@@ -287,6 +308,12 @@ impl Server {
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
                       to='example.net' version='1.0'>";
+
+pub(crate) struct Puppet {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) inbox: Probe<Deliver>,
+    pub(crate) orders: Probe<Control>,
+}
 
 /// Messages that are being sent.
 pub(crate) struct Flood {

@@ -1,6 +1,9 @@
 //! A reader who stops reading.
 
-use crate::server::{Bounds, Server};
+use crate::{
+    floods::stuck,
+    server::{Bounds, Server},
+};
 
 const JULIET: &str = "juliet@example.net/balcony";
 const NURSE: &str = "nurse@example.net/chamber";
@@ -77,4 +80,24 @@ async fn a_connection_on_which_nothing_can_be_written_is_lost() {
     assert_eq!(server.shared.counters.slow_readers().0, 1);
     assert_eq!(server.shared.counters.closed_by_reason().get("lost-write-stalled"), Some(&1));
     drop(juliet);
+}
+
+#[actix_rt::test]
+async fn an_outbox_takes_no_more_than_its_bound_however_slowly_it_fills() {
+    let server = Server::new(Bounds::default());
+    let (juliet, seat) = stuck(&server).await;
+    let mut sent = 900;
+    // Never so many at once that the mailbox is full.
+    while !seat.is_spilling() {
+        assert!(
+            sent * MESSAGE_BYTES_MIN < (64 + 4 * 32 + 16) * 1024,
+            "{sent} messages, and still it takes more"
+        );
+        server.sends(ROMEO, JULIET, sent..sent + 10);
+        sent += 10;
+        server.until("taken", || seat.depth() == 0).await;
+    }
+    assert_eq!(server.shared.counters.slow_readers(), (0, 1));
+    drop((juliet, seat));
+    server.empties().await;
 }
