@@ -79,18 +79,15 @@ impl C2s {
             StanzaError::new(Condition::ResourceConstraint).with_text("the server could not answer in time");
         let no_answer = request.error(&error);
         let within = self.shared.times.ask;
-        let answer = async move {
-            let reply = match routed {
+        let reply = async move {
+            match routed {
                 Routed::Done => None,
                 Routed::Reply(reply) => Some(reply),
                 Routed::Later(reply) => tokio::time::timeout(within, reply).await.ok().or(no_answer),
-            };
-            Some(Answer::Reply(reply))
+            }
         };
-        let within_all = within + within;
-        let answer = async move { tokio::time::timeout(within_all, answer).await.ok().flatten() };
-        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
-            let answer = answer.unwrap_or(Answer::Unavailable(Unavailable));
+        context.spawn(reply.into_actor(self).map(move |reply, c2s, context| {
+            let answer = Answer::Reply(reply);
             c2s.contain_in_future(context, |c2s, context| c2s.replied(ask, answer, context));
         }));
     }

@@ -77,19 +77,16 @@ impl Receiver {
             self.pause = None;
         }
         let ready = std::task::ready!(self.setup.transport.poll_read_ready(task));
-        BUFFER.with(|buffer| {
-            let buffer = &mut *buffer.borrow_mut();
-            match ready.and_then(|()| self.setup.transport.read(buffer)) {
-                Ok(Read::Nothing) => {}
-                Ok(Read::Bytes(bytes)) => {
-                    self.charge(bytes);
-                    self.assemble(&buffer[..bytes], elements_max);
-                }
-                Ok(Read::End) => self.lose(Loss::Eof),
-                Err(error) => {
-                    log::debug!(target: "receiver:read", "{} {error}", self.alive);
-                    self.lose(if is_tls(&error) { Loss::Tls } else { Loss::Broken });
-                }
+        BUFFER.with_borrow_mut(|buffer| match ready.and_then(|()| self.setup.transport.read(buffer)) {
+            Ok(Read::Nothing) => {}
+            Ok(Read::Bytes(bytes)) => {
+                self.charge(bytes);
+                self.assemble(&buffer[..bytes], elements_max);
+            }
+            Ok(Read::End) => self.lose(Loss::Eof),
+            Err(error) => {
+                log::debug!(target: "receiver:read", "{} {error}", self.alive);
+                self.lose(if is_tls(&error) { Loss::Tls } else { Loss::Broken });
             }
         });
         Poll::Ready(())
@@ -167,17 +164,14 @@ impl Receiver {
         let mut over = until.as_mut().poll(task).is_ready();
         if !over {
             let ready = std::task::ready!(self.setup.transport.poll_read_ready(task));
-            BUFFER.with(|buffer| {
-                let buffer = &mut *buffer.borrow_mut();
-                match ready.and_then(|()| self.setup.transport.read(buffer)) {
-                    Ok(Read::Nothing) => {}
-                    Ok(Read::Bytes(bytes)) => {
-                        *bytes_left = bytes_left.saturating_sub(bytes);
-                        over = *bytes_left == 0;
-                    }
-                    Ok(Read::End) | Err(_) => over = true,
+            match BUFFER.with_borrow_mut(|buffer| ready.and_then(|()| self.setup.transport.read(buffer))) {
+                Ok(Read::Nothing) => {}
+                Ok(Read::Bytes(bytes)) => {
+                    *bytes_left = bytes_left.saturating_sub(bytes);
+                    over = *bytes_left == 0;
                 }
-            });
+                Ok(Read::End) | Err(_) => over = true,
+            }
         }
         if over {
             self.phase = Phase::Done;

@@ -59,7 +59,7 @@ pub struct Rules {
     pub ended_kept: Duration,
 }
 
-/// How many ports lead to the session manager: all that others need to know of it.
+/// The ports that lead to the session manager: all that others need to know of it.
 #[derive(Clone, Debug)]
 pub struct SessionManagerPorts {
     /// To bind a resource.
@@ -78,7 +78,6 @@ pub struct SessionManager {
     rules: Rules,
     claims: Claims,
     ended: EndedAccounts,
-    ports: Option<SessionManagerPorts>,
     alive: Alive,
 }
 
@@ -110,17 +109,10 @@ impl SessionManager {
                 released: Port::new(address.clone(), mailbox.clone()),
                 end_account: Port::new(address.clone(), mailbox.clone()),
             };
-            started = Some(ports.clone());
             let claims = Claims::new(Port::new(address, mailbox.clone()), ports.release.clone());
+            started = Some(ports);
             let alive = Alive::new(&SESSION_MANAGER);
-            SessionManager {
-                table,
-                rules,
-                claims,
-                ended: EndedAccounts::default(),
-                ports: Some(ports),
-                alive,
-            }
+            SessionManager { table, rules, claims, ended: EndedAccounts::default(), alive }
         });
         started.expect("create runs its closure before it returns")
     }
@@ -202,11 +194,5 @@ impl Handler<Mail<EndAccount>> for SessionManager {
             let _unwanted = reply.send(());
         }
         log::info!(target: "session_manager:end_account", "{} sessions of {} end: {:?}", self.alive, end.account, end.why);
-    }
-}
-
-impl Drop for SessionManager {
-    fn drop(&mut self) {
-        self.ports = None;
     }
 }
