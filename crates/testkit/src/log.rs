@@ -16,20 +16,22 @@ pub struct Log {
 #[derive(Debug, Default)]
 struct Lines {
     lines: Vec<String>,
-    ended: bool,
+    /// Sources that have not ended: a server that is started again may be read before the one that was killed is read
+    /// to its end.
+    open: usize,
 }
 
 impl Log {
     /// Collects everything that `source` gives, on a thread of its own, until it ends.
     pub fn collect(&self, source: impl Read + Send + 'static) {
         let log = self.clone();
-        log.lock().ended = false;
+        log.lock().open += 1;
         thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
                 log.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
                 log.shared.1.notify_all();
             }
-            log.lock().ended = true;
+            log.lock().open -= 1;
             log.shared.1.notify_all();
         });
     }
@@ -44,8 +46,8 @@ impl Log {
         self.lock().lines.len()
     }
 
-    /// The first line, from the line `mark` on, that `wanted` says yes to; `None` when `patience` is over or the
-    /// server has ended without it.
+    /// The first line, from the line `mark` on, that `wanted` says yes to; `None` when `patience` is over or every
+    /// source has ended without it.
     pub fn wait_after(
         &self,
         mark: usize,
@@ -63,7 +65,7 @@ impl Log {
                 seen += 1;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if lines.ended || left.is_zero() {
+            if lines.open == 0 || left.is_zero() {
                 return None;
             }
             lines = self.shared.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -88,6 +90,23 @@ mod tests {
         let waiting = log.clone();
         let waiter = std::thread::spawn(move || waiting.wait_after(0, PATIENCE, |line| line.contains("two")));
         std::io::Write::write_all(&mut writer, b"one\nline two\n").unwrap();
+        assert_eq!(waiter.join().unwrap().as_deref(), Some("line two"));
+    }
+
+    #[test]
+    fn the_late_end_of_one_source_does_not_end_the_wait_for_another() {
+        let log = Log::default();
+        let (first, first_writer) = std::io::pipe().unwrap();
+        let (second, mut second_writer) = std::io::pipe().unwrap();
+        log.collect(first);
+        log.collect(second);
+        drop(first_writer);
+        while log.lock().open == 2 {
+            std::thread::yield_now();
+        }
+        let waiting = log.clone();
+        let waiter = std::thread::spawn(move || waiting.wait_after(0, PATIENCE, |line| line.contains("two")));
+        std::io::Write::write_all(&mut second_writer, b"line two\n").unwrap();
         assert_eq!(waiter.join().unwrap().as_deref(), Some("line two"));
     }
 

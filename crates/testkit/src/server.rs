@@ -215,11 +215,12 @@ impl Server {
         assert!(status.success(), "the server cannot be signalled");
     }
 
-    /// Kills the server, as a power cut would, and waits until it is gone.
+    /// Kills the server, as a power cut would, and waits until it is gone and its log is read to the end.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+            let _ended = self.log.wait_after(self.log.mark(), PATIENCE, |_| false);
         }
     }
 
