@@ -62,7 +62,7 @@ impl Established {
             return Leaving::from(*self).refuse(StreamCondition::InvalidFrom, out);
         }
         stanza.from = Some(self.session.jid.clone().into());
-        if self.liveness.takes(&stanza, &self.server()) {
+        if self.liveness.takes(&stanza, self.account.domain().as_str()) {
             return State::Established(self);
         }
         match stanza.kind {
@@ -102,7 +102,7 @@ impl Established {
 
     /// Whether an addressee is this server, this account or this very session.
     fn is_served_here(&self, to: Option<&Jid>) -> bool {
-        self.is_own(to) || to.is_some_and(|to| *to == self.server())
+        self.is_own(to) || to.is_some_and(|to| is_server(to, self.account.domain().as_str()))
     }
 
     fn server(&self) -> Jid {
@@ -140,6 +140,11 @@ impl Established {
             out.push(Action::SetDeadline(Deadline::PingAnswer));
         }
     }
+}
+
+/// Whether an address is that of the server itself.
+pub(crate) fn is_server(address: &Jid, domain: &str) -> bool {
+    address.node().is_none() && address.is_bare() && address.domain().as_str() == domain
 }
 
 impl From<Established> for Leaving {

@@ -6,7 +6,7 @@
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{FullJid, IqType, Jid, Stanza, StanzaKind, ns};
 
-use crate::{Action, Deadline, speech};
+use crate::{Action, Deadline, established::is_server, speech};
 
 /// What was asked, and what has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +55,11 @@ impl Liveness {
     }
 
     /// Whether a stanza is the answer to our ping, which goes no further.
-    pub(crate) fn takes(&mut self, stanza: &Stanza, server: &Jid) -> bool {
+    pub(crate) fn takes(&mut self, stanza: &Stanza, server: &str) -> bool {
         let Liveness::AnswerDue(number) = *self else { return false };
         let answers = matches!(stanza.kind, StanzaKind::Iq(IqType::Result | IqType::Error))
             && stanza.id.as_deref() == Some(&id(number))
-            && stanza.to.as_ref().is_none_or(|to| to == server);
+            && stanza.to.as_ref().is_none_or(|to| is_server(to, server));
         if answers {
             *self = Liveness::Quiet(number);
         }

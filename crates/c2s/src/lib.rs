@@ -21,6 +21,7 @@ use rjabberd_actors::{Alive, Budget, Kind, Mail, Mailbox, Port, Timer, guarded, 
 use rjabberd_c2s_proto::{CloseReason, ControlInput, Fresh, Session, State};
 use rjabberd_receiver::{
     Receiver, Setup,
+    credit::CreditPort,
     messages::{Batch, Credit, Event, Order},
 };
 use rjabberd_session_manager::{Control, Deliver, Parcel, Seat};
@@ -47,7 +48,7 @@ const MAILBOX_BYTES_MAX: usize = 256 * 1024;
 pub struct C2s {
     shared: Arc<Shared>,
     transport: Rc<Transport>,
-    receiver: Port<Credit>,
+    receiver: CreditPort,
     ports: Rc<Ports>,
     state: Option<State>,
     /// What the session owes, kept outside the machine so that it survives a panic there.
@@ -190,7 +191,7 @@ impl C2s {
         let recovered = guarded(|| {
             let mut actions = Vec::new();
             self.state = Some(State::panicked(owed, &mut actions));
-            self.perform(actions, context);
+            self.perform(&mut actions, context);
             if self.seat.is_some() {
                 // Bound, but the machine panicked before it knew: nobody else gives that back.
                 self.abandon_seat();
@@ -239,7 +240,7 @@ impl Actor for C2s {
         self.contain(context, |c2s, context| {
             let mut actions = Vec::new();
             c2s.state = Some(State::accepted(settings, fresh(), &mut actions));
-            c2s.perform(actions, context);
+            c2s.perform(&mut actions, context);
             c2s.give_credit();
         });
     }
@@ -252,7 +253,11 @@ impl Handler<Mail<Batch>> for C2s {
         let (Batch(events), _handling) = mail.open();
         self.credit_given = false;
         self.contain(context, |c2s, context| {
-            c2s.batch.extend(events);
+            if c2s.batch.is_empty() {
+                c2s.batch = events.into();
+            } else {
+                c2s.batch.extend(events);
+            }
             c2s.pump(context);
         });
         self.spend(0, context);

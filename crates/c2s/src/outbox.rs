@@ -1,9 +1,10 @@
 //! What waits to be written to one client: bytes in order, and whose stanzas they are.
 //!
 //! Pure. A parcel is delivered when its last byte was written; what was not written whole can be taken out again, at a
-//! stanza's boundary, to be handed over or to find its way back. Empty, it owns no buffer.
+//! stanza's boundary, to be handed over or to find its way back. Empty, it owns no buffer: the next of this thread that
+//! has something to write gets it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, BytesMut};
 use rjabberd_session_manager::Parcel;
@@ -24,7 +25,43 @@ struct Entry {
     parcel: Option<Arc<Parcel>>,
 }
 
+/// The buffers of an outbox that has become empty.
+#[derive(Default)]
+struct Buffers {
+    bytes: BytesMut,
+    entries: VecDeque<Entry>,
+}
+
+/// A buffer over that size is not kept.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Room for entries over that number is not kept.
+const KEPT_ENTRIES_MAX: usize = 256;
+
+thread_local! {
+    /// Nearly always a stanza is written whole in the turn in which it came, so all sessions of an arbiter need one.
+    static SPARE: Cell<Buffers> = Cell::default();
+}
+
 impl Outbox {
+    /// Takes the thread's spare buffers, if it owns none.
+    fn begin(&mut self) {
+        if self.buffer.capacity() == 0 && self.entries.capacity() == 0 {
+            let Buffers { bytes, entries } = SPARE.take();
+            self.buffer = bytes;
+            self.entries = entries;
+        }
+    }
+
+    /// Leaves the buffers, which are empty, to whoever writes next.
+    fn end_turn(&mut self) {
+        let (mut bytes, entries) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.entries));
+        // The room of what was written counts again.
+        let _whole = bytes.try_reclaim(bytes.capacity() + 1);
+        if bytes.capacity() <= KEPT_BYTES_MAX && entries.capacity() <= KEPT_ENTRIES_MAX {
+            SPARE.set(Buffers { bytes, entries });
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
@@ -45,6 +82,7 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.begin();
         let start = self.end();
         self.buffer.extend_from_slice(bytes);
         self.entries.push_back(Entry { start, end: self.end(), parcel: None });
@@ -52,6 +90,7 @@ impl Outbox {
 
     /// Says how many bytes it took.
     pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> usize {
+        self.begin();
         let start = self.end();
         parcel.stanza().write(&mut self.buffer);
         let end = self.end();
@@ -73,11 +112,8 @@ impl Outbox {
                 parcel.delivered();
             }
         }
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
-        if self.entries.is_empty() && self.entries.capacity() > 8 {
-            self.entries = VecDeque::new();
+        if self.buffer.is_empty() && self.entries.is_empty() {
+            self.end_turn();
         }
     }
 

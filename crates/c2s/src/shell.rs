@@ -1,6 +1,6 @@
 //! Hands the machine its inputs, in order, and carries out its actions: one arm each, no decision of the protocol.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use actix::{ActorContext, Context};
 use rjabberd_actors::{Timer, arm};
@@ -18,6 +18,11 @@ use crate::{C2s, Phase, fresh, messages::Tick, redact};
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
 const BATCH_MAX: usize = 16;
+
+thread_local! {
+    /// The room for a list of actions, empty, for whoever is next on this thread.
+    static ACTIONS: Cell<Vec<Action>> = const { Cell::new(Vec::new()) };
+}
 
 impl C2s {
     /// Hands in what was read, for as long as the machine wants it; then asks for more.
@@ -97,20 +102,22 @@ impl C2s {
     pub(crate) fn credit(&mut self, credit: Credit) {
         self.credit_given = true;
         // A receiver that is gone has said why before.
-        let _gone = self.receiver.send(credit);
+        let _gone = self.receiver.give(credit);
     }
 
     /// Advances the machine by one input and does what it says.
     pub(crate) fn feed(&mut self, input: Input, context: &mut Context<Self>) {
         let Some(state) = self.state.take() else { return };
-        let mut actions = Vec::new();
+        // Carrying out one may feed the machine again: then that one's list is a new one.
+        let mut actions = ACTIONS.take();
         self.state = Some(state.on(input, &mut actions));
-        self.perform(actions, context);
+        self.perform(&mut actions, context);
+        ACTIONS.set(actions);
     }
 
     /// Carries out actions, in order.
-    pub(crate) fn perform(&mut self, actions: Vec<Action>, context: &mut Context<Self>) {
-        for action in actions {
+    pub(crate) fn perform(&mut self, actions: &mut Vec<Action>, context: &mut Context<Self>) {
+        for action in actions.drain(..) {
             self.act(action, context);
         }
         self.stop_when_done(context);
@@ -181,14 +188,25 @@ impl C2s {
     }
 
     fn route(&mut self, stanza: Stanza, context: &mut Context<Self>) {
-        // Where the session has ended, its `from` still says who it was.
-        let Some(Ok(sender)) = stanza.from.clone().map(|from| from.try_into_full()) else {
-            log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
-            return;
+        let seat = self.seat.clone();
+        let ended;
+        let sender = match &seat {
+            Some(seat) => seat.jid(),
+            // Where the session has ended, its `from` still says who it was.
+            None => match stanza.from.clone().map(|from| from.try_into_full()) {
+                Some(Ok(sender)) => {
+                    ended = sender;
+                    &ended
+                }
+                _ => {
+                    log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
+                    return;
+                }
+            },
         };
         let request = stanza.is_request().then(|| stanza.clone());
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
-        match self.shared.router.route(stanza, &sender) {
+        match self.shared.router.route(stanza, sender) {
             Routed::Done => {}
             Routed::Reply(reply) => self.write_stanza(&reply),
             later @ Routed::Later(_) => {

@@ -6,6 +6,7 @@
 
 mod assembler;
 mod counters;
+pub mod credit;
 pub mod messages;
 mod reading;
 pub mod shaper;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, Sleep};
 pub use counters::{COUNTERS, Counters, CountersSnapshot};
 
 use assembler::Assembler;
+use credit::{CreditPort, Gate};
 use messages::{Batch, Credit, Event, Order};
 use reading::Reading;
 use shaper::Shaper;
@@ -55,6 +57,7 @@ pub struct Receiver {
     assembler: Assembler,
     /// Read, but behind the last batch.
     unread: BytesMut,
+    gate: Rc<Gate>,
     phase: Phase,
     pause: Option<Pin<Box<Sleep>>>,
     alive: Alive,
@@ -81,17 +84,19 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Receiver {
     /// Starts a receiver, passive: it reads when it gets its first credit.
-    pub fn start(setup: Setup) -> Port<Credit> {
+    pub fn start(setup: Setup) -> CreditPort {
         let alive = Alive::new(&RECEIVER);
+        let gate = Rc::new(Gate::default());
         let receiver = Receiver {
             assembler: Assembler::new(setup.limits),
             setup,
             unread: BytesMut::new(),
+            gate: gate.clone(),
             phase: Phase::Waiting,
             pause: None,
             alive,
         };
-        Port::new(Actor::start(receiver), Mailbox::new(&RECEIVER, 8, usize::MAX))
+        CreditPort::new(Port::new(Actor::start(receiver), Mailbox::new(&RECEIVER, 8, usize::MAX)), gate)
     }
 
     fn emit(&mut self, events: Vec<Event>) {

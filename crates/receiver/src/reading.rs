@@ -56,7 +56,8 @@ impl Receiver {
     /// One step; `Ready` means that there may be another at once.
     fn step(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         match &mut self.phase {
-            Phase::Waiting | Phase::Done => Poll::Pending,
+            Phase::Waiting => self.wait(task),
+            Phase::Done => Poll::Pending,
             Phase::Handshaking => self.handshake(task),
             Phase::Draining { .. } => self.drain(task),
             Phase::Reading { elements_max } => {
@@ -71,12 +72,29 @@ impl Receiver {
         }
     }
 
-    fn read(&mut self, task: &mut TaskContext<'_>, elements_max: usize) -> Poll<()> {
+    /// Without credit: whoever gives it need not wake us while there is nothing to read. Woken by the socket, we find it
+    /// in the gate.
+    fn wait(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        if let Some(elements_max) = self.gate.take() {
+            self.phase = Phase::Reading { elements_max };
+            return Poll::Ready(());
+        }
+        let ready = !self.unread.is_empty() || self.poll_readable(task).is_ready();
+        self.gate.set_ready(ready);
+        Poll::Pending
+    }
+
+    /// Whether the socket may be read: the shaper has no pause, and there is something.
+    fn poll_readable(&mut self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         if let Some(pause) = &mut self.pause {
             std::task::ready!(pause.as_mut().poll(task));
             self.pause = None;
         }
-        let ready = std::task::ready!(self.setup.transport.poll_read_ready(task));
+        self.setup.transport.poll_read_ready(task)
+    }
+
+    fn read(&mut self, task: &mut TaskContext<'_>, elements_max: usize) -> Poll<()> {
+        let ready = std::task::ready!(self.poll_readable(task));
         BUFFER.with_borrow_mut(|buffer| match ready.and_then(|()| self.setup.transport.read(buffer)) {
             Ok(Read::Nothing) => {}
             Ok(Read::Bytes(bytes)) => {

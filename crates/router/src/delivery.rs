@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rjabberd_session_manager::{Parcel, Seat};
-use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, MessageType, Stanza, StanzaKind};
+use rjabberd_xmpp::{BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaKind};
 
 use crate::{Routed, Router};
 
@@ -14,19 +14,23 @@ impl Router {
     }
 
     /// RFC 6121, 8.5.3: a full JID.
-    pub(crate) fn to_full(&self, stanza: Stanza, to: &FullJid) -> Routed {
-        self.parcel_to_full(&self.parcel(stanza), to)
+    pub(crate) fn to_full(&self, stanza: Stanza) -> Routed {
+        self.parcel_to_full(&self.parcel(stanza))
     }
 
-    pub(crate) fn parcel_to_full(&self, parcel: &Arc<Parcel>, to: &FullJid) -> Routed {
-        if self.inner.table.deliver_to(to, parcel) {
+    pub(crate) fn parcel_to_full(&self, parcel: &Arc<Parcel>) -> Routed {
+        let to = parcel.stanza().to.as_ref().and_then(|to| to.try_as_full().ok());
+        if to.is_some_and(|to| self.inner.table.deliver_to(to, parcel)) {
             self.inner.counters.delivered();
             return Routed::Done;
         }
         // 8.5.3.2: no such resource.
         let stanza = take_back(parcel);
         match stanza.kind {
-            StanzaKind::Message(MessageType::Chat) => self.to_bare(stanza, &to.to_bare()),
+            StanzaKind::Message(MessageType::Chat) => match stanza.to.as_ref().map(Jid::to_bare) {
+                Some(account) => self.to_bare(stanza, &account),
+                None => Routed::Done,
+            },
             StanzaKind::Message(MessageType::Normal | MessageType::Groupchat)
             | StanzaKind::Iq(IqType::Get | IqType::Set) => {
                 self.bounce(&stanza, Condition::ServiceUnavailable)

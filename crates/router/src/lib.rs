@@ -72,25 +72,28 @@ impl Router {
     pub fn route(&self, stanza: Stanza, sender: &FullJid) -> Routed {
         self.inner.counters.routed(stanza.kind);
         let stanza = between_accounts(stanza);
-        let Some(to) = stanza.to.clone() else {
+        let Some(to) = &stanza.to else {
             return self.without_addressee(stanza, sender);
         };
         let Some(services) = self.inner.hosts.get(to.domain().as_str()) else {
             return other_domain(&stanza);
         };
         if to.node().is_none() {
-            return server(&stanza, &to, services, sender);
+            return server(&stanza, to, services, sender);
         }
-        match (stanza.kind, to.try_into_full()) {
-            (StanzaKind::Iq(kind), Err(_account)) => match kind {
+        match (stanza.kind, to.is_full()) {
+            (StanzaKind::Iq(kind), false) => match kind {
                 IqType::Get | IqType::Set => settle(services.answer(&stanza, Sender::Session(sender))),
                 // RFC 6121, 8.5.2.1.3 is about requests; an answer to an account that asked nothing is for nobody.
                 IqType::Result | IqType::Error => Routed::Done,
             },
             // RFC 6121, 8.5.2.1.2 and 8.5.3.1: the server's own affair (4.3), and it knows no subscriptions yet.
             (StanzaKind::Presence(PresenceType::Probe), _) => Routed::Done,
-            (_, Ok(full)) => self.to_full(stanza, &full),
-            (_, Err(account)) => self.to_bare(stanza, &account),
+            (_, true) => self.to_full(stanza),
+            (_, false) => {
+                let account = to.to_bare();
+                self.to_bare(stanza, &account)
+            }
         }
     }
 

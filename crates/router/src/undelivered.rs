@@ -13,10 +13,12 @@ impl Undelivered for Inner {
     fn undelivered(self: Arc<Self>, stanza: Stanza) {
         let router = Router { inner: self };
         router.inner.counters.came_back();
-        let Some(to) = stanza.to.clone() else { return };
-        let routed = match to.try_into_full() {
-            Ok(full) => router.parcel_to_full(&Parcel::again(stanza, router.inner.clone()), &full),
-            Err(account) => router.to_bare(stanza, &account),
+        let Some(to) = &stanza.to else { return };
+        let routed = if to.is_full() {
+            router.parcel_to_full(&Parcel::again(stanza, router.inner.clone()))
+        } else {
+            let account = to.to_bare();
+            router.to_bare(stanza, &account)
         };
         let Routed::Reply(bounce) = routed else { return };
         // A bounce that its addressee cannot take is dropped: errors are never answered.

@@ -15,7 +15,8 @@ use crate::{Epoch, Parcel, Seat};
 /// Who is bound where.
 #[derive(Debug, Default)]
 pub struct SessionTable {
-    accounts: DashMap<BareJid, Vec<Arc<Seat>>>,
+    /// By bare JID, as text: so a sender finds its addressee without making an address of its own.
+    accounts: DashMap<Box<str>, Vec<Arc<Seat>>>,
     sessions: AtomicUsize,
     epoch: Epoch,
 }
@@ -48,7 +49,7 @@ impl SessionTable {
 
     /// All seats of an account.
     pub fn seats(&self, account: &BareJid) -> Vec<Arc<Seat>> {
-        self.accounts.get(account).map(|seats| seats.clone()).unwrap_or_default()
+        self.accounts.get(account.as_str()).map(|seats| seats.clone()).unwrap_or_default()
     }
 
     /// All seats of all accounts, a copy.
@@ -58,12 +59,12 @@ impl SessionTable {
 
     /// Whether the account has a session bound to this resource.
     pub fn is_bound(&self, jid: &FullJid) -> bool {
-        self.accounts.get(&jid.to_bare()).is_some_and(|seats| seats.iter().any(|seat| seat.jid() == jid))
+        self.accounts.get(bare(jid)).is_some_and(|seats| seats.iter().any(|seat| seat.jid() == jid))
     }
 
     /// Gives a parcel to the session bound to `jid`; false where there is none, or it takes nothing.
     pub fn deliver_to(&self, jid: &FullJid, parcel: &Arc<Parcel>) -> bool {
-        let Some(seats) = self.accounts.get(&jid.to_bare()) else { return false };
+        let Some(seats) = self.accounts.get(bare(jid)) else { return false };
         let Some(seat) = seats.iter().find(|seat| seat.jid() == jid) else { return false };
         let taken = seat.deliver(parcel);
         if seat.is_leaving() {
@@ -82,12 +83,12 @@ impl SessionTable {
         parcel: &Arc<Parcel>,
         chosen: impl Fn(&[Arc<Seat>], &Seat) -> bool,
     ) -> usize {
-        let Some(seats) = self.accounts.get(account) else { return 0 };
+        let Some(seats) = self.accounts.get(account.as_str()) else { return 0 };
         seats.iter().filter(|seat| chosen(&seats, seat) && seat.deliver(parcel)).count()
     }
 
     pub(crate) fn insert(&self, seat: Arc<Seat>) {
-        self.accounts.entry(seat.jid().to_bare()).or_default().push(seat);
+        self.accounts.entry(bare(seat.jid()).into()).or_default().push(seat);
         self.sessions.fetch_add(1, Relaxed);
     }
 
@@ -102,8 +103,8 @@ impl SessionTable {
     }
 
     fn remove_if(&self, seat: &Arc<Seat>, may_go: impl Fn(&Seat) -> bool) -> Removal {
-        let account = seat.jid().to_bare();
-        let Some(mut seats) = self.accounts.get_mut(&account) else { return Removal::NotThere };
+        let account = bare(seat.jid());
+        let Some(mut seats) = self.accounts.get_mut(account) else { return Removal::NotThere };
         let Some(index) = seats.iter().position(|other| other.generation() == seat.generation()) else {
             return Removal::NotThere;
         };
@@ -116,7 +117,7 @@ impl SessionTable {
         self.sessions.fetch_sub(1, Relaxed);
         if empty {
             // The session manager alone inserts, and this is its thread.
-            self.accounts.remove_if(&account, |_, seats| seats.is_empty());
+            self.accounts.remove_if(account, |_, seats| seats.is_empty());
         }
         Removal::Done
     }
@@ -129,7 +130,7 @@ impl SessionTable {
         new: &Arc<Seat>,
         mut queue: std::collections::VecDeque<Arc<Parcel>>,
     ) -> bool {
-        let Some(mut seats) = self.accounts.get_mut(&old.jid().to_bare()) else { return false };
+        let Some(mut seats) = self.accounts.get_mut(bare(old.jid())) else { return false };
         let Some(index) = seats.iter().position(|other| other.generation() == old.generation()) else {
             return false;
         };
@@ -138,4 +139,10 @@ impl SessionTable {
         seats[index] = new.clone();
         true
     }
+}
+
+/// The account of a session, as text.
+fn bare(jid: &FullJid) -> &str {
+    let text = jid.as_str();
+    &text[..text.len() - jid.resource().as_str().len() - 1]
 }

@@ -68,6 +68,13 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
 /// Time between the kernel's keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A read that was not filled has emptied the socket: says so to tokio, which spares the call that would find nothing.
+/// What comes after it is a new edge; the end of the peer's side is remembered all the same.
+pub(crate) fn emptied(socket: &TcpStream) {
+    let _would_block: io::Result<()> =
+        socket.try_io(tokio::io::Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+}
+
 /// An address as logs and limits know it: `::ffff:192.0.2.1` is `192.0.2.1`.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -143,7 +150,12 @@ impl Transport {
             Some(tls) => tls.read(&self.socket, buffer)?,
             None => match self.socket.try_read(buffer) {
                 Ok(0) => Read::End,
-                Ok(bytes) => Read::Bytes(bytes),
+                Ok(bytes) => {
+                    if bytes < buffer.len() {
+                        emptied(&self.socket);
+                    }
+                    Read::Bytes(bytes)
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
                 Err(error) => return Err(error),
             },

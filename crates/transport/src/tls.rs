@@ -8,7 +8,7 @@ use std::{
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 
-use crate::{Read, TlsInfo};
+use crate::{Read, TlsInfo, emptied};
 
 /// Plaintext that rustls may hold for sending; what is more waits in the c2s, which bounds it.
 const PLAINTEXT_MAX: usize = 64 * 1024;
@@ -31,7 +31,11 @@ struct Tries<'a>(&'a TcpStream);
 
 impl io::Read for Tries<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        let bytes = self.0.try_read(buffer)?;
+        if 0 < bytes && bytes < buffer.len() {
+            emptied(self.0);
+        }
+        Ok(bytes)
     }
 }
 

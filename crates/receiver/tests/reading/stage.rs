@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use rjabberd_actors::{Port, probe::Probe};
+use rjabberd_actors::probe::Probe;
 use rjabberd_receiver::{
     Receiver, Setup,
+    credit::CreditPort,
     messages::{Batch, Credit, Event, Order},
     shaper::Shaper,
 };
@@ -26,7 +27,7 @@ pub(crate) const HEADER: &str = "<stream:stream xmlns='jabber:client' \
 pub(crate) struct Stage {
     pub(crate) peer: TcpStream,
     pub(crate) transport: Rc<Transport>,
-    pub(crate) receiver: Port<Credit>,
+    pub(crate) receiver: CreditPort,
     c2s: Probe<Batch>,
 }
 
@@ -67,7 +68,7 @@ impl Stage {
     }
 
     pub(crate) fn credits(&self, order: Order, elements_max: usize) {
-        self.receiver.send(Credit { order, elements_max }).unwrap();
+        self.receiver.give(Credit { order, elements_max }).unwrap();
     }
 
     /// The next batch, each event in a word.
