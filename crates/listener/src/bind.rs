@@ -3,12 +3,20 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// How long data may stay unacknowledged before the kernel gives a connection up.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Silence before the kernel's first keepalive probe.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
+/// Time between the kernel's keepalive probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Binds and listens. `[::]` takes IPv4 too, and falls back to `0.0.0.0` where there is no IPv6.
 ///
@@ -37,8 +45,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    prepare(&socket)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// What every connection is to have: an accepted socket inherits it, which spares each some calls.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]
@@ -50,6 +67,22 @@ mod tests {
         let listener = bind("[::]:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+
+    #[test]
+    fn an_accepted_connection_has_the_options_of_its_listener() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = loop {
+            match listener.accept() {
+                Ok((socket, _)) => break Socket::from(socket),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        assert!(accepted.tcp_nodelay().unwrap() && accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
     }
 
     #[test]

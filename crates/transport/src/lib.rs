@@ -13,11 +13,11 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustls::ServerConfig;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use tls::Tls;
@@ -61,13 +61,6 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// How long data may stay unacknowledged before the kernel gives a connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Silence before the kernel's first keepalive probe.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
-/// Time between the kernel's keepalive probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
 /// A read that was not filled has emptied the socket: says so to tokio, which spares the call that would find nothing.
 /// What comes after it is a new edge; the end of the peer's side is remembered all the same.
 pub(crate) fn emptied(socket: &TcpStream) {
@@ -84,18 +77,13 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Transport {
-    /// Takes over an accepted socket, on the arbiter where it will live.
+    /// Takes over an accepted socket, on the arbiter where it will live; its options are those of its listener.
     ///
     /// # Errors
     /// The socket is gone already, or cannot be registered with this arbiter's event loop.
     pub fn new(socket: std::net::TcpStream) -> io::Result<Rc<Transport>> {
         socket.set_nonblocking(true)?;
         let socket = TcpStream::from_std(socket)?;
-        socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-        options.set_tcp_keepalive(&keepalive)?;
         let (peer, local) = (canonical(socket.peer_addr()?), canonical(socket.local_addr()?));
         Ok(Rc::new(Transport {
             socket,

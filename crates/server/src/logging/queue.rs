@@ -16,6 +16,9 @@ use parking_lot::{Condvar, Mutex};
 use super::line;
 use crate::config::LogFormat;
 
+/// How long the writer waits for more lines once it has one, so that a burst wakes it once.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Bytes of lines that wait to be written, with those being written.
 const BYTES_MAX: usize = 8 << 20;
 
@@ -40,6 +43,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     /// Told to the writer: there is something to do.
     work: Condvar,
+    /// Told to the writer while it gathers: somebody waits for it.
+    hurry: Condvar,
     /// Told by the writer: something was written.
     written: Condvar,
 }
@@ -56,6 +61,7 @@ struct Waiting {
     dropped: u64,
     dropped_total: u64,
     reopen: bool,
+    hurried: bool,
 }
 
 /// What the writer does next.
@@ -67,7 +73,13 @@ struct Batch {
 
 impl Queue {
     pub(super) fn new(format: LogFormat) -> Queue {
-        Queue { format, waiting: Mutex::default(), work: Condvar::new(), written: Condvar::new() }
+        Queue {
+            format,
+            waiting: Mutex::default(),
+            work: Condvar::new(),
+            hurry: Condvar::new(),
+            written: Condvar::new(),
+        }
     }
 
     /// Takes a line, or drops and counts it if there is no room.
@@ -81,8 +93,11 @@ impl Queue {
         waiting.bytes += line.len();
         waiting.taken += 1;
         waiting.lines.push(line);
+        let first = waiting.lines.len() == 1;
         drop(waiting);
-        self.work.notify_one();
+        if first {
+            self.work.notify_one();
+        }
     }
 
     /// Has the file opened again, after what is queued now was written.
@@ -96,6 +111,8 @@ impl Queue {
         let until = Instant::now() + longest;
         let mut waiting = self.waiting.lock();
         let taken = waiting.taken;
+        waiting.hurried = waiting.done < taken;
+        self.hurry.notify_one();
         while waiting.done < taken {
             if self.written.wait_until(&mut waiting, until).timed_out() {
                 return;
@@ -112,6 +129,10 @@ impl Queue {
         while waiting.lines.is_empty() && waiting.dropped == 0 && !waiting.reopen {
             self.work.wait(&mut waiting);
         }
+        if !waiting.hurried {
+            self.hurry.wait_for(&mut waiting, GATHER);
+        }
+        waiting.hurried = false;
         Batch {
             lines: std::mem::take(&mut waiting.lines),
             dropped: std::mem::take(&mut waiting.dropped),

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod connection;
+mod logins;
 mod migrate;
 mod queue;
 mod reader;
@@ -15,6 +16,7 @@ mod writer;
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
+use std::iter::once;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use zeroize::Zeroizing;
 
 use self::accounts::Key;
 use self::connection::{Access, Held};
+use self::logins::Logins;
 use self::queue::Queue;
 use self::reader::Reader;
 use self::writer::Writer;
@@ -55,11 +58,19 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// How long an operation may wait for its turn.
     pub deadline: Duration,
+    /// Most accounts whose keys are kept in memory, some 800 bytes each; 0 keeps none.
+    pub logins_max: usize,
 }
 
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
-        SqliteOptions { queue_max: 4_096, group_max: 256, readers: 2, deadline: Duration::from_secs(5) }
+        SqliteOptions {
+            queue_max: 4_096,
+            group_max: 256,
+            readers: 2,
+            deadline: Duration::from_secs(5),
+            logins_max: 4_096,
+        }
     }
 }
 
@@ -70,6 +81,7 @@ pub struct SqliteStore {
     writes: Arc<Queue>,
     reads: Arc<Queue>,
     metrics: Arc<StoreMetrics>,
+    logins: Arc<Logins>,
     deadline: Duration,
     threads: Mutex<Threads>,
 }
@@ -90,6 +102,7 @@ impl SqliteStore {
             writes: Queue::new(options.queue_max),
             reads: Queue::new(options.queue_max),
             metrics: Arc::clone(&metrics),
+            logins: Logins::new(options.logins_max),
             deadline: options.deadline,
             threads: Mutex::default(),
         };
@@ -145,6 +158,23 @@ impl SqliteStore {
     {
         self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work)
     }
+
+    /// A write after which a login of these accounts may read something else. The writer holds the note of it until the
+    /// result is settled: after the commit.
+    fn change<'a, T, F>(
+        &self,
+        accounts: impl Iterator<Item = &'a BareJid>,
+        weight: usize,
+        work: F,
+    ) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let changing = self.logins.changing(accounts);
+        let answer = self.write(weight, move |connection| work(connection).map(|done| (done, changing)));
+        Box::pin(async move { answer.await.map(|(done, _changing)| done) })
+    }
 }
 
 impl Drop for SqliteStore {
@@ -156,7 +186,19 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         match Key::new(account) {
-            Some(key) => self.read(move |connection| accounts::load_login(connection, &key)),
+            Some(key) => {
+                if let Some(login) = self.logins.get(account) {
+                    return answered(Ok(Some(login)));
+                }
+                let (logins, account, moment) = (self.logins.clone(), account.clone(), self.logins.now());
+                self.read(move |connection| {
+                    let login = accounts::load_login(connection, &key)?;
+                    if let Some(login) = &login {
+                        logins.keep(account, login.clone(), moment);
+                    }
+                    Ok(login)
+                })
+            }
             None => answered(Ok(None)),
         }
     }
@@ -171,7 +213,7 @@ impl Store for SqliteStore {
 
     fn set_credentials(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
         match checked(account, &credentials) {
-            Ok(key) => self.write(1, move |connection| {
+            Ok(key) => self.change(once(account), 1, move |connection| {
                 accounts::set_credentials(connection, &key, &credentials, now_unix_s())
             }),
             Err(error) => answered(Err(error)),
@@ -180,14 +222,16 @@ impl Store for SqliteStore {
 
     fn remove_account(&self, account: &BareJid) -> Answer<()> {
         match Key::new(account) {
-            Some(key) => self.write(1, move |connection| accounts::remove(connection, &key)),
+            Some(key) => self.change(once(account), 1, move |connection| accounts::remove(connection, &key)),
             None => answered(Err(StoreError::NotFound)),
         }
     }
 
     fn set_disabled(&self, account: &BareJid, disabled: bool) -> Answer<()> {
         match Key::new(account) {
-            Some(key) => self.write(1, move |connection| accounts::set_disabled(connection, &key, disabled)),
+            Some(key) => self.change(once(account), 1, move |connection| {
+                accounts::set_disabled(connection, &key, disabled)
+            }),
             None => answered(Err(StoreError::NotFound)),
         }
     }
@@ -220,10 +264,11 @@ impl Store for SqliteStore {
             let error = StoreError::Invalid(format!("a batch holds at most {IMPORT_MAX} accounts"));
             return answered(Err(error));
         }
+        let accounts: Vec<BareJid> = batch.iter().map(|(jid, _)| jid.clone()).collect();
         let batch: Result<Vec<_>, StoreError> =
             batch.into_iter().map(|(jid, keys)| checked(&jid, &keys).map(|key| (key, keys))).collect();
         match batch {
-            Ok(batch) => self.write(batch.len().max(1), move |connection| {
+            Ok(batch) => self.change(accounts.iter(), batch.len().max(1), move |connection| {
                 accounts::import(connection, &batch, replace, now_unix_s())
             }),
             Err(error) => answered(Err(error)),
