@@ -38,6 +38,9 @@ pub fn write_attribute(name: &str, value: &str, out: &mut BytesMut) {
 
 fn write_escaped(text: &str, out: &mut BytesMut, escape: impl Fn(u8) -> Option<&'static str>) {
     let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        return out.put_slice(bytes);
+    }
     out.reserve(bytes.len());
     let mut written = 0;
     let mut at = 0;
@@ -56,6 +59,13 @@ fn write_escaped(text: &str, out: &mut BytesMut, escape: impl Fn(u8) -> Option<&
         at += length;
     }
     out.put_slice(&bytes[written..]);
+}
+
+/// Whether there is nothing to escape for sure. Without a branch in it, it takes many bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    let special =
+        |byte: u8| (byte < b' ') | matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'') | (byte == 0xEF);
+    !bytes.iter().fold(false, |found, &byte| found | special(byte))
 }
 
 #[cfg(test)]
