@@ -234,7 +234,7 @@ fn start(
 
 /// Namespaces in XML 1.0, 3 and 6: nobody binds `xml` or `xmlns`, nobody else has their namespaces, and a prefix is
 /// never bound to nothing.
-fn check_declaration(prefix: &str, namespace: &str) -> Result<(), XmlError> {
+pub(crate) fn check_declaration(prefix: &str, namespace: &str) -> Result<(), XmlError> {
     if prefix == "xml" || prefix == "xmlns" {
         return Err(XmlError::NotWellFormed("reserved prefix"));
     }

@@ -22,6 +22,11 @@ pub(crate) fn name_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_name(byte)).unwrap_or(bytes.len())
 }
 
+/// How many bytes of white space come first.
+pub(crate) fn space_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_space(byte)).unwrap_or(bytes.len())
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
