@@ -10,12 +10,12 @@ use bytes::Bytes;
 use memchr::{memchr, memmem};
 use smallvec::SmallVec;
 
+use crate::XmlError;
 use crate::child::Child;
 use crate::context::Context;
 use crate::fragment::{Fragment, Tag};
 use crate::reader::read_element;
 use crate::scan::{plain_len, space_len};
-use crate::{XmlError, names};
 use name::Name;
 use scope::Scope;
 use start_tag::StartTag;
@@ -40,19 +40,18 @@ pub fn check_element(context: &Context, frame: Bytes) -> Result<Fragment, XmlErr
 
 /// The checker alone: `None` where it is not certain and the reader must be asked.
 pub fn check(context: &Context, frame: &Bytes) -> Option<Fragment> {
-    u32::try_from(frame.len()).ok()?;
-    let is_name = if frame.is_ascii() {
-        |_: &[u8]| true
-    } else {
-        std::str::from_utf8(frame).ok().filter(|text| !has_noncharacter(text))?;
-        |name: &[u8]| std::str::from_utf8(name).is_ok_and(names::is_name)
-    };
+    let text = std::str::from_utf8(frame).ok()?;
+    let is_ascii = text.is_ascii();
+    if !is_ascii && has_noncharacter(text) {
+        return None;
+    }
     Checker {
         frame,
+        text,
         at: 0,
         has_bracket: memchr(b']', frame).is_some(),
-        scope: Scope::new(context, frame),
-        start_tag: StartTag::new(is_name),
+        scope: Scope::new(context),
+        start_tag: StartTag::new(is_ascii),
         open: SmallVec::new(),
         inner_start: 0,
         children: Vec::new(),
@@ -68,6 +67,8 @@ fn has_noncharacter(text: &str) -> bool {
 /// One element, from its first byte to its last; every step answers `None` where the reader must be asked.
 struct Checker<'a> {
     frame: &'a Bytes,
+    /// The same.
+    text: &'a str,
     at: usize,
     /// Whether `]]>` may stand somewhere.
     has_bracket: bool,
@@ -86,7 +87,7 @@ struct Open {
 }
 
 impl Checker<'_> {
-    fn element(mut self) -> Option<Fragment> {
+    fn element(&mut self) -> Option<Fragment> {
         let is_empty = self.open_tag()?;
         let tag = self.root()?;
         self.inner_start = self.at;
@@ -107,7 +108,7 @@ impl Checker<'_> {
             return None;
         }
         let inner = self.frame.slice(self.inner_start..inner_end);
-        Some(Fragment::new(self.frame.clone(), tag, inner, self.children))
+        Some(Fragment::new(self.frame.clone(), tag, inner, std::mem::take(&mut self.children)))
     }
 
     /// Reads a start tag; says whether it is an empty element's.
@@ -117,7 +118,7 @@ impl Checker<'_> {
         }
         self.scope.open();
         let start = self.at;
-        let (end, is_empty) = self.start_tag.read(self.frame, start, &mut self.scope)?;
+        let (end, is_empty) = self.start_tag.read(self.text, start, &mut self.scope)?;
         self.at = end;
         self.open.push(Open { start, name: self.start_tag.name });
         Some(is_empty)
@@ -126,8 +127,8 @@ impl Checker<'_> {
     /// What the top-level element's start tag says.
     fn root(&self) -> Option<Tag> {
         let name = self.start_tag.name;
-        let namespace = self.scope.of_element(name)?.piece();
-        let attributes = self.start_tag.attributes(self.frame, &self.scope)?;
+        let namespace = self.scope.of_element(name.prefix(self.text))?.piece();
+        let attributes = self.start_tag.attributes(self.text, &self.scope)?;
         Some(Tag { name: name.local().piece(), namespace, attributes })
     }
 
@@ -136,10 +137,9 @@ impl Checker<'_> {
     fn child_tag(&mut self) -> Option<()> {
         let is_empty = self.open_tag()?;
         let name = self.start_tag.name;
-        let meaning = self.scope.of_element(name)?;
-        if !meaning.stands_alone(name.prefix(self.frame))
-            || !self.start_tag.attributes_stand_alone(self.frame, &self.scope)
-        {
+        let prefix = name.prefix(self.text);
+        let meaning = self.scope.of_element(prefix)?;
+        if !meaning.stands_alone(prefix) || !self.start_tag.attributes_stand_alone(self.text, &self.scope) {
             return None;
         }
         if self.open.len() == 2 {
@@ -179,7 +179,8 @@ impl Checker<'_> {
     /// An end tag; it repeats the start tag's name as that was written.
     fn end_tag(&mut self) -> Option<()> {
         let name = self.open.last()?.name;
-        let rest = self.frame.get(self.at + "</".len()..)?.strip_prefix(name.written(self.frame))?;
+        let rest =
+            self.frame.get(self.at + "</".len()..)?.strip_prefix(name.written(self.text).as_bytes())?;
         let spaces = space_len(rest);
         if rest.get(spaces) != Some(&b'>') {
             return None;

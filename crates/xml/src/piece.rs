@@ -19,14 +19,8 @@ pub(crate) enum Piece {
 impl Piece {
     /// A piece that needs no bytes.
     pub(crate) fn own(text: impl Into<Box<str>> + AsRef<str>) -> Piece {
-        match Piece::known(text.as_ref()) {
-            Some(known) => known,
-            None => Piece::Own(text.into()),
-        }
-    }
-
-    fn known(text: &str) -> Option<Piece> {
-        ["", ns::CLIENT, ns::STREAM, ns::XML].into_iter().find(|known| *known == text).map(Piece::Known)
+        let known = ["", ns::CLIENT, ns::STREAM, ns::XML].into_iter().find(|known| *known == text.as_ref());
+        known.map_or_else(|| Piece::Own(text.into()), Piece::Known)
     }
 
     /// What it says in these bytes.

@@ -1,5 +1,6 @@
 //! Qualified names as they are written (Namespaces in XML 1.0, 4).
 
+use crate::names;
 use crate::piece::Piece;
 use crate::scan::{is_name, is_name_start};
 
@@ -16,7 +17,7 @@ impl Place {
         Some(Place { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
-    pub(super) fn of(self, frame: &[u8]) -> &[u8] {
+    pub(super) fn of(self, frame: &str) -> &str {
         &frame[self.start as usize..self.end as usize]
     }
 
@@ -35,27 +36,31 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The name that begins at `at`. `is_name` looks at a prefix or local name beyond ASCII.
-    pub(super) fn read(frame: &[u8], at: usize, is_name_beyond: fn(&[u8]) -> bool) -> Option<Name> {
-        let rest = frame.get(at..)?;
-        let mut colon = None;
-        let mut length = 0;
+    /// The name that begins at `at`. Beyond ASCII, its parts are looked up in the tables of [`names`].
+    pub(super) fn read(frame: &str, at: usize, is_ascii: bool) -> Option<Name> {
+        let rest = frame.as_bytes().get(at..)?;
+        let (mut local, mut length) = (0, 0);
         while let Some(&byte) = rest.get(length)
             && is_name(byte)
         {
-            if byte == b':' && colon.replace(length).is_some() {
-                return None;
-            }
             length += 1;
+            if byte == b':' {
+                // A second colon, or one without a prefix.
+                if local > 0 || length == 1 {
+                    return None;
+                }
+                local = length;
+            }
         }
-        let local = colon.map_or(0, |colon| colon + 1);
-        let is_part =
-            |part: &[u8]| part.first().is_some_and(|&first| is_name_start(first)) && is_name_beyond(part);
-        if !is_part(&rest[local..length]) || !colon.is_none_or(|colon| is_part(&rest[..colon])) {
+        if !is_name_start(*rest.first()?) || local == length || !is_name_start(rest[local]) {
             return None;
         }
         let whole = Place::new(at, at + length)?;
-        Some(Name { start: whole.start, local: whole.start + u32::try_from(local).ok()?, end: whole.end })
+        let name =
+            Name { start: whole.start, local: whole.start + u32::try_from(local).ok()?, end: whole.end };
+        let is_name_beyond = |part: &str| part.is_empty() || names::is_name(part);
+        (is_ascii || (is_name_beyond(name.prefix(frame)) && is_name_beyond(name.local().of(frame))))
+            .then_some(name)
     }
 
     pub(super) fn end(self) -> usize {
@@ -63,12 +68,12 @@ impl Name {
     }
 
     /// The name with its prefix.
-    pub(super) fn written(self, frame: &[u8]) -> &[u8] {
+    pub(super) fn written(self, frame: &str) -> &str {
         Place { start: self.start, end: self.end }.of(frame)
     }
 
     /// The prefix, empty where there is none.
-    pub(super) fn prefix(self, frame: &[u8]) -> &[u8] {
+    pub(super) fn prefix(self, frame: &str) -> &str {
         let end = if self.has_prefix() { self.local - 1 } else { self.start };
         Place { start: self.start, end }.of(frame)
     }
@@ -83,11 +88,11 @@ impl Name {
     }
 
     /// The prefix that an attribute of this name declares, the empty one for the default namespace.
-    pub(super) fn declares(self, frame: &[u8]) -> Option<Place> {
-        if self.written(frame) == b"xmlns" {
+    pub(super) fn declares(self, frame: &str) -> Option<Place> {
+        if self.written(frame) == "xmlns" {
             Some(Place { start: self.start, end: self.start })
         } else {
-            (self.prefix(frame) == b"xmlns").then(|| self.local())
+            (self.prefix(frame) == "xmlns").then(|| self.local())
         }
     }
 }
@@ -97,10 +102,8 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Option<(&str, &str)> {
-        let beyond = |part: &[u8]| std::str::from_utf8(part).is_ok_and(crate::names::is_name);
-        let name = Name::read(text.as_bytes(), 0, beyond)?;
-        let part = |part| std::str::from_utf8(part).unwrap_or_default();
-        Some((part(name.prefix(text.as_bytes())), part(name.local().of(text.as_bytes()))))
+        let name = Name::read(text, 0, text.is_ascii())?;
+        Some((name.prefix(text), name.local().of(text)))
     }
 
     #[test]
