@@ -23,11 +23,11 @@ pub(crate) fn element(fragment: &Fragment) -> String {
     let is_sasl = is_sasl(fragment.namespace());
     for attribute in fragment.attributes() {
         // A confused client writes anything anywhere.
-        if is_sasl && Mechanism::from_name(&attribute.value).is_none() {
+        if is_sasl && Mechanism::from_name(attribute.value).is_none() {
             continue;
         }
         let prefix = if attribute.namespace == ns::XML { "xml:" } else { "" };
-        write_attribute(&mut text, prefix, &attribute.name, &attribute.value);
+        write_attribute(&mut text, prefix, attribute.name, attribute.value);
     }
     text.push('>');
     if is_sasl {

@@ -1,7 +1,10 @@
-//! Makes events of a stream's bytes: the framer finds a frame, the reader takes it apart. Pure.
+//! Makes events of a stream's bytes: the framer finds a frame; the checker takes it apart if it is a stanza, which is
+//! passed on, and the reader if it is anything else, which the server interprets. Pure.
 
 use bytes::{Bytes, BytesMut};
-use rjabberd_xml::{Context, FrameKind, Framer, Limits, Step, XmlError, read_element, read_header};
+use rjabberd_xml::{
+    Context, FrameKind, Framer, Limits, Step, XmlError, check_element, read_element, read_header,
+};
 
 use crate::{COUNTERS, messages::Event};
 
@@ -77,11 +80,22 @@ impl Assembler {
                 };
                 Ok(Event::HeaderRead(header))
             }
+            // Whatever is interpreted of a stanza is read as a tree later, by xml-rs.
+            FrameKind::Element if is_stanza(&frame) => {
+                check_element(&self.context, frame).map(Event::ElementRead)
+            }
             FrameKind::Element => read_element(&self.context, frame).map(Event::ElementRead),
             FrameKind::StreamClose if self.closes(&frame) => Ok(Event::StreamEnded),
             FrameKind::StreamClose => Err(XmlError::NotWellFormed("the end tag is not that of the stream")),
         }
     }
+}
+
+/// Whether an element calls itself a stanza, as nearly every client writes it: without a prefix.
+fn is_stanza(frame: &[u8]) -> bool {
+    [&b"<message"[..], b"<presence", b"<iq"].iter().any(|tag| {
+        frame.strip_prefix(*tag).and_then(<[u8]>::first).is_some_and(|next| b" \t\r\n/>".contains(next))
+    })
 }
 
 #[cfg(test)]

@@ -6,15 +6,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{ns, writer};
 
-/// One attribute; `xmlns` declarations are never attributes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attribute {
+/// One attribute; `xmlns` declarations are never attributes. Owns its texts, or borrows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute<T = String> {
     /// Namespace, empty for an attribute without prefix.
-    pub namespace: String,
+    pub namespace: T,
     /// Local name.
-    pub name: String,
+    pub name: T,
     /// Value, unescaped.
-    pub value: String,
+    pub value: T,
 }
 
 impl Attribute {
@@ -23,6 +23,22 @@ impl Attribute {
             .iter()
             .find(|attribute| attribute.name == name && attribute.namespace == namespace)
             .map(|attribute| attribute.value.as_str())
+    }
+
+    /// The same attribute, its texts borrowed.
+    pub fn as_ref(&self) -> Attribute<&str> {
+        Attribute { namespace: &self.namespace, name: &self.name, value: &self.value }
+    }
+}
+
+impl Attribute<&str> {
+    /// The same attribute with texts of its own.
+    pub fn to_owned(&self) -> Attribute {
+        Attribute {
+            namespace: self.namespace.to_owned(),
+            name: self.name.to_owned(),
+            value: self.value.to_owned(),
+        }
     }
 }
 

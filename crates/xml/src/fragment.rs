@@ -3,108 +3,78 @@
 //! Invariant: every child's bytes are well-formed inside a parent whose default namespace is `jabber:client` and which
 //! declares no prefix but `stream`; whatever the sender declared elsewhere was written into them.
 
-use std::ops::Range;
+use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::child::Child;
+use crate::element::Attribute;
+use crate::piece::Piece;
 use crate::reader::{Context, read_tree};
-use crate::{Attribute, Element, Node, XmlError, ns, writer};
+use crate::{Element, Node, XmlError, ns, writer};
 
-/// One child element of a [`Fragment`], or of other canonical bytes: its expanded name and where it stands in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
-    name: Box<str>,
-    namespace: Box<str>,
-    start: usize,
-    end: usize,
-}
-
-impl Child {
-    pub(crate) fn new(
-        name: impl Into<Box<str>>,
-        namespace: impl Into<Box<str>>,
-        range: Range<usize>,
-    ) -> Child {
-        Child { name: name.into(), namespace: namespace.into(), start: range.start, end: range.end }
-    }
-
-    /// Local name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Namespace.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// Whether this is the element `name` of `namespace`.
-    pub fn is(&self, name: &str, namespace: &str) -> bool {
-        *self.name == *name && *self.namespace == *namespace
-    }
-
-    /// Where the child's bytes stand in [`Fragment::inner`].
-    pub fn range(&self) -> Range<usize> {
-        self.start..self.end
-    }
-
-    /// The same child where the bytes before it became `by` bytes more (or fewer). Must not move it before 0.
-    #[must_use]
-    pub fn shifted(&self, by: isize) -> Child {
-        let moved = |at: usize| at.saturating_add_signed(by);
-        Child { start: moved(self.start), end: moved(self.end), ..self.clone() }
-    }
-}
-
-/// A whole top-level element, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A whole top-level element, checked. Cheap: its texts stand in the shared bytes of its frame wherever they can.
+#[derive(Clone)]
 pub struct Fragment {
-    name: String,
-    namespace: String,
-    attributes: Vec<Attribute>,
+    /// The bytes in which name, namespace and attributes may stand.
+    frame: Bytes,
+    tag: Tag,
     inner: Bytes,
     children: Vec<Child>,
 }
 
+/// The start tag of a [`Fragment`].
+#[derive(Clone)]
+pub(crate) struct Tag {
+    pub(crate) name: Piece,
+    pub(crate) namespace: Piece,
+    pub(crate) attributes: Vec<Attribute<Piece>>,
+}
+
 impl Fragment {
-    pub(crate) fn new(
-        name: String,
-        namespace: String,
-        attributes: Vec<Attribute>,
-        inner: Bytes,
-        children: Vec<Child>,
-    ) -> Fragment {
-        Fragment { name, namespace, attributes, inner, children }
+    pub(crate) fn new(frame: Bytes, tag: Tag, inner: Bytes, children: Vec<Child>) -> Fragment {
+        Fragment { frame, tag, inner, children }
     }
 
     /// Local name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.tag.name.text(&self.frame)
     }
 
     /// Namespace.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        self.tag.namespace.text(&self.frame)
     }
 
     /// Whether this is the element `name` of `namespace`.
     pub fn is(&self, name: &str, namespace: &str) -> bool {
-        self.name == name && self.namespace == namespace
+        self.tag.name.is(name, &self.frame) && self.tag.namespace.is(namespace, &self.frame)
     }
 
     /// Attributes of the start tag, without `xmlns` declarations.
-    pub fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+    pub fn attributes(&self) -> impl ExactSizeIterator<Item = Attribute<&str>> {
+        self.tag.attributes.iter().map(|attribute| Attribute {
+            namespace: attribute.namespace.text(&self.frame),
+            name: attribute.name.text(&self.frame),
+            value: attribute.value.text(&self.frame),
+        })
     }
 
     /// The value of the attribute `name` that has no namespace.
     pub fn attribute(&self, name: &str) -> Option<&str> {
-        Attribute::find(&self.attributes, name, "")
+        self.attribute_of(name, "")
     }
 
     /// The value of `xml:lang`.
     pub fn lang(&self) -> Option<&str> {
-        Attribute::find(&self.attributes, "lang", ns::XML)
+        self.attribute_of("lang", ns::XML)
+    }
+
+    fn attribute_of(&self, name: &str, namespace: &str) -> Option<&str> {
+        let is_meant = |attribute: &&Attribute<Piece>| {
+            attribute.name.is(name, &self.frame) && attribute.namespace.is(namespace, &self.frame)
+        };
+        self.tag.attributes.iter().find(is_meant).map(|attribute| attribute.value.text(&self.frame))
     }
 
     /// The child elements in order.
@@ -133,7 +103,8 @@ impl Fragment {
         wrapped.put_slice(&self.inner);
         wrapped.put_slice(b"</r>");
         let tree = read_tree(&Context::canonical(), &wrapped.freeze())?;
-        Ok(tree.renamed(self.name.clone(), self.namespace.clone(), self.attributes.clone()))
+        let attributes = self.attributes().map(|attribute| attribute.to_owned()).collect();
+        Ok(tree.renamed(self.name().to_owned(), self.namespace().to_owned(), attributes))
     }
 
     /// One child as a tree.
@@ -141,18 +112,43 @@ impl Fragment {
         parse_child(&self.inner, child)
     }
 
-    /// Name, namespace, attributes, [`Fragment::inner`] and [`Fragment::children`].
-    pub fn into_parts(self) -> (String, String, Vec<Attribute>, Bytes, Vec<Child>) {
-        (self.name, self.namespace, self.attributes, self.inner, self.children)
+    /// [`Fragment::inner`] and [`Fragment::children`].
+    pub fn into_content(self) -> (Bytes, Vec<Child>) {
+        (self.inner, self.children)
+    }
+}
+
+/// Alike are two that mean the same, however they came to it.
+impl PartialEq for Fragment {
+    fn eq(&self, other: &Fragment) -> bool {
+        self.is(other.name(), other.namespace())
+            && self.attributes().eq(other.attributes())
+            && self.inner == other.inner
+            && self.children == other.children
+    }
+}
+
+impl Eq for Fragment {}
+
+impl fmt::Debug for Fragment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Fragment")
+            .field("name", &self.name())
+            .field("namespace", &self.namespace())
+            .field("attributes", &self.attributes().collect::<Vec<_>>())
+            .field("inner", &self.inner)
+            .field("children", &self.children)
+            .finish()
     }
 }
 
 /// One child of canonical bytes as a tree. A child that is not of these bytes is an error or another element.
 pub fn parse_child(inner: &Bytes, child: &Child) -> Result<Element, XmlError> {
-    if child.start > child.end || child.end > inner.len() {
+    let range = child.range();
+    if range.end > inner.len() {
         return Err(XmlError::NotWellFormed("unexpected end"));
     }
-    read_tree(&Context::canonical(), &inner.slice(child.range()))
+    read_tree(&Context::canonical(), &inner.slice(range))
 }
 
 /// Writes elements of our own for a `jabber:client` parent: the bytes, and where each element stands in them.

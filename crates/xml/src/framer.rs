@@ -5,7 +5,7 @@
 //! the reader does. Refuses what RFC 6120, 11.1 forbids as soon as the first byte of it is there.
 //! Invariant: what it answers depends on the bytes alone, never on how they were cut.
 
-use crate::scan::{is_name, is_name_start, is_space, name_len, plain_len};
+use crate::scan::{is_name, is_name_start, is_space, name_len, plain_len, space_len};
 use crate::{Limit, Limits, XmlError};
 
 /// What a whole frame is.
@@ -132,7 +132,7 @@ impl Framer {
     /// A slice must not be empty. After an error the framer must not be used again.
     pub fn next(&mut self, limits: &Limits, bytes: &[u8]) -> Result<Step, XmlError> {
         if self.state == State::Between {
-            let spaces = bytes.iter().position(|&byte| !is_space(byte)).unwrap_or(bytes.len());
+            let spaces = space_len(bytes);
             if spaces > 0 || bytes.is_empty() {
                 return Ok(Step::Space { bytes: spaces });
             }

@@ -4,6 +4,8 @@
 //! The [`Framer`] finds frames and enforces every limit while bytes arrive, the reader (xml-rs behind our own
 //! rules) turns one whole frame into a [`Header`] or a [`Fragment`], the writer makes bytes of an [`Element`].
 
+mod checker;
+mod child;
 mod context;
 pub mod element;
 pub mod error;
@@ -13,14 +15,17 @@ pub mod limits;
 mod names;
 mod ns;
 mod parser;
+mod piece;
 pub mod reader;
 mod scan;
 mod tag;
 pub mod writer;
 
+pub use checker::{check, check_element};
+pub use child::Child;
 pub use element::{Attribute, Element, Node};
 pub use error::{Limit, XmlError};
-pub use fragment::{Child, Fragment, compose, parse_child};
+pub use fragment::{Fragment, compose, parse_child};
 pub use framer::{FrameKind, Framer, Step};
 pub use limits::Limits;
 pub use reader::{Context, Header, read_element, read_header};

@@ -18,7 +18,7 @@ use xml::namespace::Namespace;
 use xml::reader::{Error, ErrorKind, EventReader, ParserConfig, XmlEvent};
 
 use crate::context::Context;
-use crate::scan::is_name_start;
+use crate::scan::{is_name_start, is_uri};
 use crate::tag::declared_prefixes;
 use crate::{Limit, XmlError, names, ns, writer};
 
@@ -234,7 +234,7 @@ fn start(
 
 /// Namespaces in XML 1.0, 3 and 6: nobody binds `xml` or `xmlns`, nobody else has their namespaces, and a prefix is
 /// never bound to nothing.
-fn check_declaration(prefix: &str, namespace: &str) -> Result<(), XmlError> {
+pub(crate) fn check_declaration(prefix: &str, namespace: &str) -> Result<(), XmlError> {
     if prefix == "xml" || prefix == "xmlns" {
         return Err(XmlError::NotWellFormed("reserved prefix"));
     }
@@ -247,19 +247,10 @@ fn check_declaration(prefix: &str, namespace: &str) -> Result<(), XmlError> {
     if !prefix.is_empty() && namespace.is_empty() {
         return Err(XmlError::NotWellFormed("prefix bound to nothing"));
     }
-    if !namespace.bytes().all(is_uri_byte) {
+    if !namespace.bytes().all(is_uri) {
         return Err(XmlError::NotWellFormed("namespace name"));
     }
     Ok(())
-}
-
-/// Namespace names are URI references (RFC 3986, 2). expat refuses a document whose namespace name holds the character
-/// by which its user joins names, if that is no URI character: `}` in slixmpp, a space elsewhere. Such a name in a
-/// relayed stanza would end its reader's stream. Other alphabets (IRIs) are let through.
-fn is_uri_byte(byte: u8) -> bool {
-    byte >= 0x80
-        || (byte.is_ascii_graphic()
-            && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{'..=b'}'))
 }
 
 fn check_name(name: &OwnedName) -> Result<(), XmlError> {

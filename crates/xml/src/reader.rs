@@ -7,8 +7,9 @@ use bytes::Bytes;
 use xml::attribute::OwnedAttribute;
 
 pub use crate::context::Context;
-use crate::fragment::compose_nodes;
+use crate::fragment::{Tag, compose_nodes};
 use crate::parser::{Event, Start, read_open_tag, walk};
+use crate::piece::Piece;
 use crate::scan::is_space;
 use crate::{Attribute, Child, Element, Fragment, Node, XmlError, ns};
 
@@ -98,7 +99,17 @@ pub fn read_element(context: &Context, bytes: Bytes) -> Result<Fragment, XmlErro
         let moved = parts.inner_start as isize;
         (inner, parts.children.iter().map(|child| child.shifted(-moved)).collect())
     };
-    Ok(Fragment::new(parts.name, parts.namespace, parts.attributes, inner, children))
+    let own = |attribute: Attribute| Attribute {
+        namespace: Piece::own(attribute.namespace),
+        name: Piece::own(attribute.name),
+        value: Piece::own(attribute.value),
+    };
+    let tag = Tag {
+        name: Piece::own(parts.name),
+        namespace: Piece::own(parts.namespace),
+        attributes: parts.attributes.into_iter().map(own).collect(),
+    };
+    Ok(Fragment::new(Bytes::new(), tag, inner, children))
 }
 
 /// Reads one element as a tree.

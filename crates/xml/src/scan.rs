@@ -4,22 +4,66 @@
 
 /// White space of XML 1.0, 2.3.
 pub(crate) const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    CLASSES[byte as usize] & SPACE != 0
 }
 
 /// May begin a name as far as one byte can tell; a colon may not, by Namespaces in XML 1.0, 4.
 pub(crate) const fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    CLASSES[byte as usize] & NAME_START != 0
 }
 
 /// May stand in a name as far as one byte can tell.
 pub(crate) const fn is_name(byte: u8) -> bool {
-    is_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b':')
+    CLASSES[byte as usize] & NAME != 0
 }
+
+/// May stand in a namespace name. These are URI references (RFC 3986, 2). expat refuses a document whose namespace name
+/// holds the character by which its user joins names, if that is no URI character: `}` in slixmpp, a space elsewhere.
+/// Such a name in a relayed stanza would end its reader's stream. Other alphabets (IRIs) are let through.
+pub(crate) const fn is_uri(byte: u8) -> bool {
+    CLASSES[byte as usize] & URI != 0
+}
+
+const SPACE: u8 = 1;
+const NAME_START: u8 = 2;
+const NAME: u8 = 4;
+const URI: u8 = 8;
+
+/// The classes of each byte: one look instead of a chain of comparisons.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < classes.len() {
+        let byte = at as u8;
+        let starts = byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80;
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            classes[at] |= SPACE;
+        }
+        if starts {
+            classes[at] |= NAME_START | NAME;
+        }
+        if byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b':') {
+            classes[at] |= NAME;
+        }
+        if byte >= 0x80
+            || (byte.is_ascii_graphic()
+                && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{'..=b'}'))
+        {
+            classes[at] |= URI;
+        }
+        at += 1;
+    }
+    classes
+};
 
 /// How many bytes may go on with a name.
 pub(crate) fn name_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !is_name(byte)).unwrap_or(bytes.len())
+}
+
+/// How many bytes of white space come first.
+pub(crate) fn space_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|&byte| !is_space(byte)).unwrap_or(bytes.len())
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;

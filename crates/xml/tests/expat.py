@@ -2,6 +2,8 @@
 
 `expat.py streams IN OUT`: IN and OUT are sequences of records, a length in decimal, a line feed, that many bytes. IN
 holds whole documents; OUT, for each, `refused: why` or what the children of its root mean, as `support::dump` writes it.
+`expat.py serve`: the same over standard input and output, one by one: two records, a document and what the children
+of its root should mean; the answer is `yes` or, in one line, what it is instead.
 `expat.py names OUT`: OUT holds one digit per character from U+0000 to U+FFFF: 1 may stand in a name, 2 may begin one.
 """
 
@@ -72,6 +74,18 @@ def streams(source, target):
             answers.write(b"%d\n%s" % (len(answer), answer))
 
 
+def serve():
+    incoming = records(sys.stdin.buffer)
+    for nth, (document, meant) in enumerate(zip(incoming, incoming)):
+        found = meaning(document, SEPARATORS[nth % len(SEPARATORS)])
+        if found == meant.decode():
+            answer = "yes"
+        else:
+            answer = found if found.startswith("refused") else "taken otherwise: %r" % found[:2000]
+        sys.stdout.write("%s\n" % answer)
+        sys.stdout.flush()
+
+
 def well_formed(document):
     try:
         ParserCreate("UTF-8", "}").Parse(document.encode(), True)
@@ -89,5 +103,7 @@ def names(target):
 
 if sys.argv[1] == "names":
     names(sys.argv[2])
+elif sys.argv[1] == "serve":
+    serve()
 else:
     streams(sys.argv[2], sys.argv[3])

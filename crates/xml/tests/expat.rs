@@ -74,13 +74,11 @@ fn read_stream(stream: &[u8]) -> Result<(String, Vec<u8>), XmlError> {
                         let fragment = read_element(&context, Bytes::copy_from_slice(&rest[..bytes]))?;
                         dump(&fragment.to_element()?, &mut meaning);
                         // The start tag is written anew, what stands in it goes as it came.
-                        let (name, namespace, attributes, inner, _) = fragment.into_parts();
-                        let shell = attributes
-                            .iter()
-                            .fold(rjabberd_xml::Element::new(name, namespace), |shell, each| {
-                                shell.with_attribute_of(&each.name, &each.namespace, &*each.value)
-                            });
-                        relay(&shell, &inner, &mut relayed);
+                        let shell = rjabberd_xml::Element::new(fragment.name(), fragment.namespace());
+                        let shell = fragment.attributes().fold(shell, |shell, each| {
+                            shell.with_attribute_of(each.name, each.namespace, each.value)
+                        });
+                        relay(&shell, fragment.inner(), &mut relayed);
                     }
                     FrameKind::StreamClose => closed = true,
                 }

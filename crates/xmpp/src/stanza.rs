@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rjabberd_xml::fragment::{compose, parse_child};
 use rjabberd_xml::writer::write_attribute;
-use rjabberd_xml::{Attribute, Child, Element, Fragment, XmlError};
+use rjabberd_xml::{Child, Element, Fragment, XmlError};
 
 use crate::address::{self, BadAddress};
 use crate::{Condition, Jid, StanzaError, ns};
@@ -190,54 +190,28 @@ pub struct Malformed {
     pub invalid_from: bool,
 }
 
-/// The attributes of a start tag that we know.
-#[derive(Default)]
-struct Attributes {
-    to: Option<String>,
-    from: Option<String>,
-    id: Option<String>,
-    type_name: Option<String>,
-    lang: Option<String>,
-}
-
-impl Attributes {
-    fn of(attributes: Vec<Attribute>) -> Attributes {
-        let mut known = Attributes::default();
-        for Attribute { namespace, name, value } in attributes {
-            match (namespace.as_str(), name.as_str()) {
-                ("", "to") => known.to = Some(value),
-                ("", "from") => known.from = Some(value),
-                ("", "id") => known.id = Some(value),
-                ("", "type") => known.type_name = Some(value),
-                (ns::XML, "lang") => known.lang = Some(value),
-                _ => {}
-            }
-        }
-        known
-    }
-}
-
 impl Stanza {
     /// Takes a top-level element of namespace `jabber:client`; `None` where it is none of the three stanzas.
     /// `lang` is the stream's. Checks per RFC 6120, 8.2.3 and RFC 6121, 4.7.1/5.2.2: iq with id, known type, exactly
     /// one child for get and set, at most one for result; presence of known type; message of unknown type is normal.
     pub fn from_fragment(fragment: Fragment, lang: Option<&str>) -> Option<Result<Stanza, Box<Malformed>>> {
-        let (name, namespace, attributes, inner, children) = fragment.into_parts();
-        if namespace != ns::CLIENT {
+        if fragment.namespace() != ns::CLIENT {
             return None;
         }
-        let attributes = Attributes::of(attributes);
-        let kind = StanzaKind::parse(&name, attributes.type_name.as_deref())?;
-        let parse = |text: Option<String>| text.map(|text| address::parse(&text)).transpose();
-        let (to, from) = (parse(attributes.to), parse(attributes.from));
-        let problem = problem(kind, &to, attributes.id.as_deref(), children.len());
+        let kind = StanzaKind::parse(fragment.name(), fragment.attribute("type"))?;
+        let address = |name| fragment.attribute(name).map(address::parse).transpose();
+        let (to, from) = (address("to"), address("from"));
+        let problem = problem(kind, &to, fragment.attribute("id"), fragment.children().len());
         let invalid_from = from.is_err();
+        let id = fragment.attribute("id").map(str::to_owned);
+        let lang = fragment.lang().or(lang).map(str::to_owned);
+        let (inner, children) = fragment.into_content();
         let stanza = Stanza {
             kind: kind.unwrap_or_else(|stand_in| stand_in),
             to: to.unwrap_or_default(),
             from: from.unwrap_or_default(),
-            id: attributes.id,
-            lang: attributes.lang.or_else(|| lang.map(str::to_owned)),
+            id,
+            lang,
             inner,
             children: children.into(),
         };
@@ -365,7 +339,8 @@ impl Stanza {
     pub fn with_child(&self, child: &Element) -> Stanza {
         let (bytes, added) = compose(std::slice::from_ref(child));
         let added = added.iter().map(|child| child.shifted(self.inner.len() as isize));
-        let children = self.children.iter().cloned().chain(added).collect();
+        // Shifted by nothing, a child lets go of the bytes that are replaced here.
+        let children = self.children.iter().map(|child| child.shifted(0)).chain(added).collect();
         let inner = [&self.inner[..], &bytes[..]].concat().into();
         Stanza { inner, children, ..self.clone() }
     }
