@@ -76,7 +76,7 @@ impl Outbox {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
-        if self.entries.is_empty() && self.entries.capacity() > 8 {
+        if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
     }

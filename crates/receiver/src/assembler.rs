@@ -1,6 +1,6 @@
 //! Makes events of a stream's bytes: the framer finds a frame, the reader takes it apart. Pure.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rjabberd_xml::{Context, FrameKind, Framer, Limits, Step, XmlError, read_element, read_header};
 
 use crate::{COUNTERS, messages::Event};
@@ -13,7 +13,7 @@ pub(crate) struct Assembler {
     /// Name of the root element as the header wrote it, which the end tag must repeat; no header, no end.
     root: Box<str>,
     /// The beginning of a frame that is not whole yet; no buffer while it is empty.
-    partial: BytesMut,
+    partial: Vec<u8>,
 }
 
 impl Assembler {
@@ -23,7 +23,7 @@ impl Assembler {
             framer: Framer::new(),
             context: Context::canonical(),
             root: Box::default(),
-            partial: BytesMut::new(),
+            partial: Vec::new(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Assembler {
         }
         let mut frame = std::mem::take(&mut self.partial);
         frame.extend_from_slice(last);
-        frame.freeze()
+        frame.into()
     }
 
     /// Whether an end tag (`</name>`, with white space behind the name) is that of the root element.

@@ -13,7 +13,6 @@ pub mod shaper;
 use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use actix::{Actor, AsyncContext, Context, Handler};
-use bytes::BytesMut;
 use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
 use rjabberd_transport::Transport;
 use rjabberd_xml::{Fragment, Limits};
@@ -51,10 +50,14 @@ pub struct Setup {
 
 /// Reads for one connection.
 pub struct Receiver {
-    setup: Setup,
+    transport: Rc<Transport>,
+    c2s: Port<Batch>,
+    shaper: Shaper,
+    tls: Option<Arc<ServerConfig>>,
+    describe: Describe,
     assembler: Assembler,
     /// Read, but behind the last batch.
-    unread: BytesMut,
+    unread: Vec<u8>,
     phase: Phase,
     pause: Option<Pin<Box<Sleep>>>,
     alive: Alive,
@@ -83,10 +86,15 @@ impl Receiver {
     /// Starts a receiver, passive: it reads when it gets its first credit.
     pub fn start(setup: Setup) -> Port<Credit> {
         let alive = Alive::new(&RECEIVER);
+        let Setup { transport, c2s, limits, shaper, tls, describe } = setup;
         let receiver = Receiver {
-            assembler: Assembler::new(setup.limits),
-            setup,
-            unread: BytesMut::new(),
+            transport,
+            c2s,
+            shaper,
+            tls,
+            describe,
+            assembler: Assembler::new(limits),
+            unread: Vec::new(),
             phase: Phase::Waiting,
             pause: None,
             alive,
@@ -96,7 +104,7 @@ impl Receiver {
 
     fn emit(&mut self, events: Vec<Event>) {
         self.phase = Phase::Waiting;
-        if let Err(refused) = self.setup.c2s.send(Batch(events)) {
+        if let Err(refused) = self.c2s.send(Batch(events)) {
             // One batch per credit always finds room; so the c2s is gone, and with it this connection.
             drop(refused);
             self.phase = Phase::Done;
@@ -116,8 +124,8 @@ impl Receiver {
                     bytes_left: DRAIN_BYTES_MAX,
                     until: Box::pin(tokio::time::sleep_until(Instant::now() + DRAIN)),
                 };
-                self.unread = BytesMut::new();
-                self.setup.transport.shut_down_writing();
+                self.unread = Vec::new();
+                self.transport.shut_down_writing();
                 return;
             }
         }
@@ -128,15 +136,15 @@ impl Receiver {
     fn start_tls(&mut self, limits: Limits) {
         self.assembler = Assembler::new(limits);
         if !self.unread.is_empty() {
-            self.unread = BytesMut::new();
+            self.unread = Vec::new();
             self.emit(vec![Event::BytesBehindStartTls]);
             return;
         }
-        let Some(config) = self.setup.tls.clone() else {
+        let Some(config) = self.tls.clone() else {
             self.emit(vec![Event::Lost(messages::Loss::Tls)]);
             return;
         };
-        match self.setup.transport.start_tls(config) {
+        match self.transport.start_tls(config) {
             Ok(()) => self.phase = Phase::Handshaking,
             Err(error) => {
                 log::warn!(target: "receiver:start_tls", "{} {error}", self.alive);
