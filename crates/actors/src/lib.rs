@@ -18,6 +18,6 @@ pub use kind::{Alive, Kind, KindSnapshot};
 pub use offload::{Offload, PoolFull};
 pub use pace::{Budget, Panicked, guarded, yield_now};
 pub use pool::{ArbiterHandle, ArbiterPool};
-pub use port::{Letter, Mail, Mailbox, Port, Refused, Reserved};
+pub use port::{Door, Letter, Mail, Mailbox, Port, Refused, Reserved};
 pub use reply::{Answer, NoAnswer, Reply, reply};
 pub use wheel::{Timer, arm};

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, Addr, Handler, Message, Recipient, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, Message, dev::ToEnvelope};
 
 use crate::Kind;
 
@@ -145,42 +145,94 @@ impl<M> Refused<M> {
     }
 }
 
-/// The way to an actor for messages of type `M`.
-pub struct Port<M: Letter> {
-    recipient: Recipient<Mail<M>>,
+/// The way to one actor, whatever the message: its ports share it, so that each further one costs two words and no
+/// allocation (a clone of actix' own address costs three).
+pub struct Door<A: Actor>(Arc<Way<A>>);
+
+struct Way<A: Actor> {
+    address: Addr<A>,
     mailbox: Arc<Mailbox>,
 }
 
+impl<A: Actor> Door<A> {
+    /// The door of the actor at `address`, whose mailbox is `mailbox`.
+    pub fn new(address: Addr<A>, mailbox: Arc<Mailbox>) -> Door<A> {
+        Door(Arc::new(Way { address, mailbox }))
+    }
+
+    /// A port for one type of message.
+    pub fn port<M: Letter>(&self) -> Port<M>
+    where
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        Port(self.0.clone())
+    }
+}
+
+/// A door as a port of `M` sees it.
+trait Takes<M: Letter>: Send + Sync {
+    fn mailbox(&self) -> &Arc<Mailbox>;
+    fn is_open(&self) -> bool;
+    fn put(&self, mail: Mail<M>);
+}
+
+impl<A, M> Takes<M> for Way<A>
+where
+    M: Letter,
+    A: Actor + Handler<Mail<M>>,
+    A::Context: ToEnvelope<A, Mail<M>>,
+{
+    fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    fn is_open(&self) -> bool {
+        self.address.connected()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that sends; the bound was checked by `reserve`"
+    )]
+    fn put(&self, mail: Mail<M>) {
+        self.address.do_send(mail);
+    }
+}
+
+/// The way to an actor for messages of type `M`.
+pub struct Port<M: Letter>(Arc<dyn Takes<M>>);
+
 impl<M: Letter> Clone for Port<M> {
     fn clone(&self) -> Port<M> {
-        Port { recipient: self.recipient.clone(), mailbox: self.mailbox.clone() }
+        Port(self.0.clone())
     }
 }
 
 impl<M: Letter> std::fmt::Debug for Port<M> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Port({})", self.mailbox.kind.name())
+        write!(out, "Port({})", self.mailbox().kind.name())
     }
 }
 
 impl<M: Letter> Port<M> {
-    /// A port to the actor at `address`, whose mailbox is `mailbox`.
+    /// The only port to the actor at `address`; for several, see [`Door`].
     pub fn new<A>(address: Addr<A>, mailbox: Arc<Mailbox>) -> Port<M>
     where
         A: Actor + Handler<Mail<M>>,
         A::Context: ToEnvelope<A, Mail<M>>,
     {
-        Port { recipient: address.recipient(), mailbox }
+        Door::new(address, mailbox).port()
     }
 
     /// The mailbox this port leads to.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+        self.0.mailbox()
     }
 
     /// Whether the actor is there still.
     pub fn is_open(&self) -> bool {
-        self.recipient.connected()
+        self.0.is_open()
     }
 
     /// Sends, or gives the message back where the mailbox is full or the actor gone.
@@ -194,7 +246,7 @@ impl<M: Letter> Port<M> {
     /// Takes a place for a message of that many bytes: counted in the mailbox's depth from now on, whether it is sent
     /// or the place is dropped.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved<'_, M>> {
-        self.mailbox.reserve(bytes, M::CONTROL).map(|ticket| Reserved { port: self, ticket })
+        self.mailbox().reserve(bytes, M::CONTROL).map(|ticket| Reserved { port: self, ticket })
     }
 }
 
@@ -206,16 +258,12 @@ pub struct Reserved<'a, M: Letter> {
 
 impl<M: Letter> Reserved<'_, M> {
     /// Sends the message to its place.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that sends; the bound was checked by `reserve`"
-    )]
     pub fn send(mut self, message: M) -> Result<(), Refused<M>> {
-        if !self.port.recipient.connected() {
+        if !self.port.is_open() {
             self.ticket.settled = true;
             return Err(Refused::Closed(message));
         }
-        self.port.recipient.do_send(Mail { message, ticket: self.ticket });
+        self.port.0.put(Mail { message, ticket: self.ticket });
         Ok(())
     }
 

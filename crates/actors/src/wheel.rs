@@ -1,6 +1,8 @@
 //! Deadlines: one timing wheel per arbiter, driven by one task, so that neither a flooded actor nor a thousand idle
 //! ones hold timers of their own. Resolution 100 ms; a deadline never fires early.
 
+mod slots;
+
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -10,35 +12,21 @@ use std::{
 use tokio::time::Instant;
 
 use crate::guarded;
+use slots::{Fire, Key, SLOTS, Slots};
 
 /// Resolution.
 const TICK: Duration = Duration::from_millis(100);
-/// Slots of the wheel: 25.6 s a turn; what is due later stays in its slot for more turns.
-const SLOTS: usize = 256;
-
-struct Entry {
-    id: u64,
-    due: u64,
-    fire: Box<dyn FnOnce()>,
-}
 
 struct Wheel {
     origin: Instant,
     now: u64,
-    slots: Vec<Vec<Entry>>,
-    armed: usize,
-    next_id: u64,
+    /// 25.6 s a turn.
+    slots: Slots,
 }
 
 impl Wheel {
     fn new() -> Wheel {
-        Wheel {
-            origin: Instant::now(),
-            now: 0,
-            slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(),
-            armed: 0,
-            next_id: 0,
-        }
+        Wheel { origin: Instant::now(), now: 0, slots: Slots::new() }
     }
 
     fn tick_of(&self, at: Instant) -> u64 {
@@ -46,23 +34,14 @@ impl Wheel {
     }
 
     /// Takes out what is due up to `now`.
-    fn advance(&mut self, now: u64) -> Vec<Box<dyn FnOnce()>> {
+    fn advance(&mut self, now: u64) -> Vec<Fire> {
         let mut due = Vec::new();
         let from = self.now + 1;
         // After a long stall one turn over all slots finds everything.
         let from = from.max((now + 1).saturating_sub(SLOTS as u64));
         for tick in from..=now {
-            let slot = &mut self.slots[tick as usize % SLOTS];
-            let mut index = 0;
-            while index < slot.len() {
-                if slot[index].due <= now {
-                    due.push(slot.swap_remove(index).fire);
-                } else {
-                    index += 1;
-                }
-            }
+            self.slots.take_due(tick, now, &mut due);
         }
-        self.armed -= due.len();
         self.now = now.max(self.now);
         due
     }
@@ -76,8 +55,7 @@ thread_local! {
 /// A deadline that was armed; dropped, it is taken back.
 #[derive(Debug)]
 pub struct Timer {
-    id: u64,
-    slot: usize,
+    key: Key,
     // Belongs to this thread's wheel.
     _local: std::marker::PhantomData<Rc<()>>,
 }
@@ -88,11 +66,7 @@ impl Drop for Timer {
         let taken = WHEEL.try_with(|wheel| {
             let mut wheel = wheel.try_borrow_mut().ok()?;
             let wheel = wheel.as_mut()?;
-            let slot = &mut wheel.slots[self.slot];
-            let index = slot.iter().position(|entry| entry.id == self.id)?;
-            let entry = slot.swap_remove(index);
-            wheel.armed -= 1;
-            Some(entry)
+            wheel.slots.remove(self.key)
         });
         drop(taken);
     }
@@ -101,25 +75,21 @@ impl Drop for Timer {
 /// Arms a deadline on this thread's wheel: `fire` runs after that long, unless the timer is dropped before. It must be
 /// short: a send to a port.
 pub fn arm(after: Duration, fire: impl FnOnce() + 'static) -> Timer {
-    let (id, slot) = WHEEL.with(|wheel| {
+    let key = WHEEL.with(|wheel| {
         let mut wheel = wheel.borrow_mut();
         let wheel = wheel.get_or_insert_with(Wheel::new);
-        if wheel.armed == 0 {
+        if wheel.slots.armed() == 0 {
             wheel.now = wheel.tick_of(Instant::now());
         }
         // Rounded up, and one more for the part of a tick that has passed.
         let due = wheel.tick_of(Instant::now() + after) + 1;
         let due = due.max(wheel.now + 1);
-        let (id, slot) = (wheel.next_id, due as usize % SLOTS);
-        wheel.next_id += 1;
-        wheel.armed += 1;
-        wheel.slots[slot].push(Entry { id, due, fire: Box::new(fire) });
-        (id, slot)
+        wheel.slots.insert(due, Box::new(fire))
     });
     if !TURNING.replace(true) {
         actix_rt::spawn(turn());
     }
-    Timer { id, slot, _local: std::marker::PhantomData }
+    Timer { key, _local: std::marker::PhantomData }
 }
 
 /// Held by whoever turns the wheel; dropped with it, also when its event loop ends: what is armed then fires never, and
@@ -133,8 +103,7 @@ impl Drop for Turning {
         let never = WHEEL.try_with(|wheel| {
             let mut wheel = wheel.try_borrow_mut().ok()?;
             let wheel = wheel.as_mut()?;
-            wheel.armed = 0;
-            Some(wheel.slots.iter_mut().map(std::mem::take).collect::<Vec<_>>())
+            Some(wheel.slots.take_all())
         });
         drop(never);
     }
@@ -151,7 +120,7 @@ async fn turn() {
             let mut wheel = wheel.borrow_mut();
             let wheel = wheel.as_mut()?;
             let due = wheel.advance(wheel.tick_of(Instant::now()));
-            if wheel.armed == 0 && due.is_empty() { None } else { Some(due) }
+            if wheel.slots.armed() == 0 && due.is_empty() { None } else { Some(due) }
         });
         let Some(due) = due else { return };
         for fire in due {

@@ -100,7 +100,7 @@ impl C2s {
             self.feed(Input::Control(control), context);
         }
         // Our own mailbox is there as long as we are.
-        let _gone = self.ports.clock.send(Tick::Resume);
+        let _gone = self.door.port().send(Tick::Resume);
     }
 
     pub(crate) fn claim(
@@ -115,8 +115,8 @@ impl C2s {
             account,
             resource,
             epoch: self.epoch,
-            deliver: self.ports.deliver.clone(),
-            control: self.ports.control.clone(),
+            deliver: self.door.port(),
+            control: self.door.port(),
             reply,
         };
         let sent = self.shared.sessions.claim.send(claim).is_ok();

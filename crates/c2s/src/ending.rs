@@ -51,11 +51,15 @@ impl Ending {
     }
 }
 
-/// Presence that an earlier session of this resource owed when it was replaced, and that nobody took back yet.
+/// What goes from one session of a resource to the next; few sessions have it.
 #[derive(Default)]
-pub(crate) struct Inherited {
+pub(crate) struct Succession {
+    /// The one before was available, and nobody took that back yet.
     available: bool,
+    /// Who got directed presence of the one before, and was not told otherwise yet.
     directed: Vec<Jid>,
+    /// For the one after: taken and not begun to be written when the resource was asked for.
+    handing: VecDeque<Arc<Parcel>>,
 }
 
 impl C2s {
@@ -126,7 +130,7 @@ impl C2s {
             self.hand_over_early = self.ending.is_none();
             return;
         }
-        self.handing = self.outbox.take_unwritten();
+        self.succession.get_or_insert_default().handing = self.outbox.take_unwritten();
         self.feed(Input::Control(ControlInput::Replaced), context);
     }
 
@@ -137,12 +141,17 @@ impl C2s {
         seat.hold();
         seat.set_presence(None);
         let leftover = match reason {
-            CloseReason::Replaced => std::mem::take(&mut self.handing),
+            CloseReason::Replaced => self
+                .succession
+                .as_mut()
+                .map(|succession| std::mem::take(&mut succession.handing))
+                .unwrap_or_default(),
             CloseReason::Lost(_) | CloseReason::TimedOut(_) => self.outbox.take_all(),
             _ => VecDeque::new(),
         };
         let hands_over = reason == CloseReason::Replaced;
-        self.ending = Some(Ending { seat, session, hands_over, leftover, stage: Stage::Emptying, rounds: 0 });
+        let stage = Stage::Emptying;
+        self.ending = Some(Box::new(Ending { seat, session, hands_over, leftover, stage, rounds: 0 }));
         self.check_ending(context);
     }
 
@@ -172,11 +181,11 @@ impl C2s {
         // The session manager lives as long as the server.
         let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
         self.outbox.take_all().into_iter().chain(leftover).chain(spill).for_each(drop);
-        if std::mem::take(&mut self.inherited.available) || available {
+        let (inherited, directed) = self.take_inherited();
+        if inherited || available {
             self.shared.router.presence_lost(&jid);
         }
-        let owed = self.owed.take().map(|session| session.directed).unwrap_or_default();
-        for to in std::mem::take(&mut self.inherited.directed).into_iter().chain(owed) {
+        for to in directed.into_iter().chain(self.owed.take().unwrap_or_default()) {
             self.route_unavailable(&jid, to);
         }
     }
@@ -204,16 +213,12 @@ impl C2s {
         let seat = ending.seat.clone();
         if ending.hands_over {
             ending.stage = Stage::Done;
-            let handed = Handed {
-                available: ending.session.priority.is_some() || self.inherited.available,
-                directed: ending
-                    .session
-                    .directed
-                    .drain(..)
-                    .chain(self.inherited.directed.drain(..))
-                    .collect(),
-                queue: std::mem::take(&mut ending.leftover),
-            };
+            let available = ending.session.priority.is_some();
+            let mut directed = std::mem::take(&mut ending.session.directed);
+            let queue = std::mem::take(&mut ending.leftover);
+            let (inherited, before) = self.take_inherited();
+            directed.extend(before);
+            let handed = Handed { available: available || inherited, directed, queue };
             // The session manager lives as long as the server.
             let _gone = self.shared.sessions.released.send(Released { seat, handed });
             self.stop_when_done(context);
@@ -263,11 +268,12 @@ impl C2s {
         ending.seat.finish();
         let jid = ending.seat.jid().clone();
         let told = std::mem::take(&mut ending.session.directed);
-        let available = ending.session.priority.is_some() || self.inherited.available;
-        if available {
+        let available = ending.session.priority.is_some();
+        let (inherited, directed) = self.take_inherited();
+        if available || inherited {
             self.shared.router.presence_lost(&jid);
         }
-        for to in std::mem::take(&mut self.inherited.directed) {
+        for to in directed {
             if !told.contains(&to) {
                 self.route_unavailable(&jid, to);
             }
@@ -276,16 +282,22 @@ impl C2s {
     }
 
     pub(crate) fn inherit(&mut self, handed: Option<Handed>) {
-        if let Some(handed) = handed {
-            self.inherited = Inherited { available: handed.available, directed: handed.directed };
+        if let Some(Handed { available, directed, .. }) = handed {
+            let handing = VecDeque::new();
+            self.succession = Some(Box::new(Succession { available, directed, handing }));
         }
+    }
+
+    /// What the session before owed: whether it was available, and who got directed presence. Whoever takes it sees to it.
+    fn take_inherited(&mut self) -> (bool, Vec<Jid>) {
+        let Some(succession) = &mut self.succession else { return (false, Vec::new()) };
+        (std::mem::take(&mut succession.available), std::mem::take(&mut succession.directed))
     }
 
     /// The session became unavailable: so it is to those who knew it as its predecessor.
     pub(crate) fn tell_inherited(&mut self) {
-        self.inherited.available = false;
         let Some(jid) = self.seat.as_ref().map(|seat| seat.jid().clone()) else { return };
-        for to in std::mem::take(&mut self.inherited.directed) {
+        for to in self.take_inherited().1 {
             self.route_unavailable(&jid, to);
         }
     }

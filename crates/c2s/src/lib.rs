@@ -17,22 +17,23 @@ mod writing;
 use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
-use rjabberd_actors::{Alive, Budget, Kind, Mail, Mailbox, Port, Timer, guarded, yield_now};
-use rjabberd_c2s_proto::{CloseReason, ControlInput, Fresh, Session, State};
+use rjabberd_actors::{Alive, Budget, Door, Kind, Mail, Mailbox, Timer, guarded, yield_now};
+use rjabberd_c2s_proto::{CloseReason, ControlInput, Fresh, State};
 use rjabberd_receiver::{
     Receiver, Setup,
     credit::CreditPort,
     messages::{Batch, Credit, Event, Order},
 };
-use rjabberd_session_manager::{Control, Deliver, Parcel, Seat};
+use rjabberd_session_manager::{Control, Deliver, Seat};
 use rjabberd_transport::Transport;
 use rjabberd_xml::{Limits, XmlError};
+use rjabberd_xmpp::Jid;
 
 pub use counters::Counters;
 pub use redact::show_bodies;
 pub use shared::{Connections, Shaping, Shared, Times};
 
-use ending::{Ending, Inherited};
+use ending::{Ending, Succession};
 use messages::Tick;
 use outbox::Outbox;
 
@@ -49,10 +50,11 @@ pub struct C2s {
     shared: Arc<Shared>,
     transport: Rc<Transport>,
     receiver: CreditPort,
-    ports: Rc<Ports>,
+    door: Door<C2s>,
     state: Option<State>,
-    /// What the session owes, kept outside the machine so that it survives a panic there.
-    owed: Option<Session>,
+    /// Who is owed unavailable once the machine knows its session, kept outside it so that a panic there loses nobody;
+    /// the rest that is owed stands in the seat.
+    owed: Option<Vec<Jid>>,
     /// What was read and waits for the machine to want it.
     batch: VecDeque<Event>,
     /// What the receiver is to do with its next credit.
@@ -65,10 +67,8 @@ pub struct C2s {
     writer: Option<Waker>,
     phase: Phase,
     seat: Option<Arc<Seat>>,
-    ending: Option<Ending>,
-    inherited: Inherited,
-    /// Taken and not begun to be written when the resource was asked for.
-    handing: VecDeque<Arc<Parcel>>,
+    ending: Option<Box<Ending>>,
+    succession: Option<Box<Succession>>,
     /// The session manager was asked for a resource. Until it answers we stay, to give back what is for nobody.
     claiming: bool,
     /// The session manager asked for the resource before we knew that it was ours.
@@ -97,13 +97,6 @@ enum Phase {
     Gone,
 }
 
-/// Our own ports, to be given to others.
-struct Ports {
-    deliver: Port<Deliver>,
-    control: Port<Control>,
-    clock: Port<Tick>,
-}
-
 #[derive(Default)]
 struct Timers {
     header: Option<Timer>,
@@ -127,23 +120,17 @@ impl C2s {
             }
         };
         C2s::create(|context| {
-            let address = context.address();
-            let mailbox = Mailbox::new(&C2S, MAILBOX_MAX, MAILBOX_BYTES_MAX);
+            let door = Door::new(context.address(), Mailbox::new(&C2S, MAILBOX_MAX, MAILBOX_BYTES_MAX));
             let receiver = Receiver::start(Setup {
                 transport: transport.clone(),
-                c2s: Port::new(address.clone(), mailbox.clone()),
+                c2s: door.port(),
                 limits: Limits::UNAUTHENTICATED,
                 shaper: shared.shaping.shaper(),
                 tls: shared.tls.clone(),
                 describe: redact::element,
             });
-            let ports = Rc::new(Ports {
-                deliver: Port::new(address.clone(), mailbox.clone()),
-                control: Port::new(address.clone(), mailbox.clone()),
-                clock: Port::new(address, mailbox),
-            });
             let alive = Alive::new(&C2S);
-            shared.connections.insert(alive.number(), ports.control.clone());
+            shared.connections.insert(alive.number(), door.port());
             C2s {
                 tls_opening: shared.tls_from_start,
                 order: if shared.tls_from_start {
@@ -154,7 +141,7 @@ impl C2s {
                 shared,
                 transport,
                 receiver,
-                ports,
+                door,
                 state: None,
                 owed: None,
                 batch: VecDeque::new(),
@@ -164,8 +151,7 @@ impl C2s {
                 phase: Phase::Open,
                 seat: None,
                 ending: None,
-                inherited: Inherited::default(),
-                handing: VecDeque::new(),
+                succession: None,
                 claiming: false,
                 hand_over_early: false,
                 control_after_answer: None,
@@ -187,7 +173,7 @@ impl C2s {
             return;
         }
         self.alive.panicked();
-        let owed = self.owed.clone();
+        let owed = self.owed_session();
         let recovered = guarded(|| {
             let mut actions = Vec::new();
             self.state = Some(State::panicked(owed, &mut actions));
@@ -254,6 +240,7 @@ impl Handler<Mail<Batch>> for C2s {
         self.credit_given = false;
         self.contain(context, |c2s, context| {
             if c2s.batch.is_empty() {
+                // As ever: there is one batch for a credit.
                 c2s.batch = events.into();
             } else {
                 c2s.batch.extend(events);

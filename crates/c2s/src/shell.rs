@@ -1,11 +1,11 @@
 //! Hands the machine its inputs, in order, and carries out its actions: one arm each, no decision of the protocol.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, collections::VecDeque, time::Duration};
 
 use actix::{ActorContext, Context};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
-    Action, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
+    Action, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder, Session,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
 use rjabberd_router::Routed;
@@ -34,6 +34,9 @@ impl C2s {
         if self.phase != Phase::Open {
             self.lost_after_close(context);
             self.batch.clear();
+        }
+        if self.batch.is_empty() {
+            self.batch = VecDeque::new();
         }
         self.give_credit();
     }
@@ -234,7 +237,14 @@ impl C2s {
 
     /// Keeps what a panic of the machine must not lose.
     pub(crate) fn keep_owed(&mut self) {
-        self.owed = self.state.as_ref().and_then(|state| state.session().cloned());
+        self.owed =
+            self.state.as_ref().and_then(|state| state.session()).map(|session| session.directed.clone());
+    }
+
+    /// The session as it is owed to others, whatever became of the machine.
+    pub(crate) fn owed_session(&self) -> Option<Session> {
+        let (seat, directed) = (self.seat.as_ref()?, self.owed.clone()?);
+        Some(Session { jid: seat.jid().clone(), priority: seat.priority(), directed })
     }
 
     fn timer(&mut self, deadline: Deadline) -> &mut Option<Timer> {
@@ -255,10 +265,10 @@ impl C2s {
     }
 
     pub(crate) fn arm(&self, after: Duration, tick: Tick) -> Timer {
-        let ports = self.ports.clone();
+        let clock = self.door.port::<Tick>();
         arm(after, move || {
             // The actor is gone: so is what the tick was about.
-            let _gone = ports.clock.send(tick);
+            let _gone = clock.send(tick);
         })
     }
 

@@ -1,7 +1,7 @@
 //! Makes events of a stream's bytes: the framer finds a frame; the checker takes it apart if it is a stanza, which is
 //! passed on, and the reader if it is anything else, which the server interprets. Pure.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rjabberd_xml::{
     Context, FrameKind, Framer, Limits, Step, XmlError, check_element, read_element, read_header,
 };
@@ -16,7 +16,7 @@ pub(crate) struct Assembler {
     /// Name of the root element as the header wrote it, which the end tag must repeat; no header, no end.
     root: Box<str>,
     /// The beginning of a frame that is not whole yet; no buffer while it is empty.
-    partial: BytesMut,
+    partial: Vec<u8>,
 }
 
 impl Assembler {
@@ -26,7 +26,7 @@ impl Assembler {
             framer: Framer::new(),
             context: Context::canonical(),
             root: Box::default(),
-            partial: BytesMut::new(),
+            partial: Vec::new(),
         }
     }
 
@@ -59,7 +59,7 @@ impl Assembler {
         }
         let mut frame = std::mem::take(&mut self.partial);
         frame.extend_from_slice(last);
-        frame.freeze()
+        frame.into()
     }
 
     /// Whether an end tag (`</name>`, with white space behind the name) is that of the root element.

@@ -14,7 +14,6 @@ pub mod shaper;
 use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use actix::{Actor, AsyncContext, Context, Handler};
-use bytes::BytesMut;
 use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
 use rjabberd_transport::Transport;
 use rjabberd_xml::{Fragment, Limits};
@@ -53,10 +52,14 @@ pub struct Setup {
 
 /// Reads for one connection.
 pub struct Receiver {
-    setup: Setup,
+    transport: Rc<Transport>,
+    c2s: Port<Batch>,
+    shaper: Shaper,
+    tls: Option<Arc<ServerConfig>>,
+    describe: Describe,
     assembler: Assembler,
     /// Read, but behind the last batch.
-    unread: BytesMut,
+    unread: Vec<u8>,
     gate: Rc<Gate>,
     phase: Phase,
     pause: Option<Pin<Box<Sleep>>>,
@@ -87,10 +90,15 @@ impl Receiver {
     pub fn start(setup: Setup) -> CreditPort {
         let alive = Alive::new(&RECEIVER);
         let gate = Rc::new(Gate::default());
+        let Setup { transport, c2s, limits, shaper, tls, describe } = setup;
         let receiver = Receiver {
-            assembler: Assembler::new(setup.limits),
-            setup,
-            unread: BytesMut::new(),
+            transport,
+            c2s,
+            shaper,
+            tls,
+            describe,
+            assembler: Assembler::new(limits),
+            unread: Vec::new(),
             gate: gate.clone(),
             phase: Phase::Waiting,
             pause: None,
@@ -101,7 +109,7 @@ impl Receiver {
 
     fn emit(&mut self, events: Vec<Event>) {
         self.phase = Phase::Waiting;
-        if let Err(refused) = self.setup.c2s.send(Batch(events)) {
+        if let Err(refused) = self.c2s.send(Batch(events)) {
             // One batch per credit always finds room; so the c2s is gone, and with it this connection.
             drop(refused);
             self.phase = Phase::Done;
@@ -121,8 +129,8 @@ impl Receiver {
                     bytes_left: DRAIN_BYTES_MAX,
                     until: Box::pin(tokio::time::sleep_until(Instant::now() + DRAIN)),
                 };
-                self.unread = BytesMut::new();
-                self.setup.transport.shut_down_writing();
+                self.unread = Vec::new();
+                self.transport.shut_down_writing();
                 return;
             }
         }
@@ -133,15 +141,15 @@ impl Receiver {
     fn start_tls(&mut self, limits: Limits) {
         self.assembler = Assembler::new(limits);
         if !self.unread.is_empty() {
-            self.unread = BytesMut::new();
+            self.unread = Vec::new();
             self.emit(vec![Event::BytesBehindStartTls]);
             return;
         }
-        let Some(config) = self.setup.tls.clone() else {
+        let Some(config) = self.tls.clone() else {
             self.emit(vec![Event::Lost(messages::Loss::Tls)]);
             return;
         };
-        match self.setup.transport.start_tls(config) {
+        match self.transport.start_tls(config) {
             Ok(()) => self.phase = Phase::Handshaking,
             Err(error) => {
                 log::warn!(target: "receiver:start_tls", "{} {error}", self.alive);

@@ -90,12 +90,12 @@ impl Receiver {
             std::task::ready!(pause.as_mut().poll(task));
             self.pause = None;
         }
-        self.setup.transport.poll_read_ready(task)
+        self.transport.poll_read_ready(task)
     }
 
     fn read(&mut self, task: &mut TaskContext<'_>, elements_max: usize) -> Poll<()> {
         let ready = std::task::ready!(self.poll_readable(task));
-        BUFFER.with_borrow_mut(|buffer| match ready.and_then(|()| self.setup.transport.read(buffer)) {
+        BUFFER.with_borrow_mut(|buffer| match ready.and_then(|()| self.transport.read(buffer)) {
             Ok(Read::Nothing) => {}
             Ok(Read::Bytes(bytes)) => {
                 self.charge(bytes);
@@ -112,10 +112,10 @@ impl Receiver {
 
     fn charge(&mut self, size: usize) {
         COUNTERS.read(size);
-        let pause = self.setup.shaper.charge(size, now_us());
+        let pause = self.shaper.charge(size, now_us());
         log::debug!(
             target: "shaper:update",
-            "{} State: {}; Size={size}; Pause={} ms", self.alive, self.setup.shaper, pause.as_millis()
+            "{} State: {}; Size={size}; Pause={} ms", self.alive, self.shaper, pause.as_millis()
         );
         if !pause.is_zero() {
             COUNTERS.paused(pause.as_millis() as u64);
@@ -159,7 +159,7 @@ impl Receiver {
         }
         let text = match event {
             Event::HeaderRead(header) => describe_header(header),
-            Event::ElementRead(fragment) => (self.setup.describe)(fragment),
+            Event::ElementRead(fragment) => (self.describe)(fragment),
             Event::StreamEnded => "</stream:stream>".to_owned(),
             _ => return,
         };
@@ -167,7 +167,7 @@ impl Receiver {
     }
 
     fn handshake(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        match std::task::ready!(self.setup.transport.poll_handshake(task)) {
+        match std::task::ready!(self.transport.poll_handshake(task)) {
             Ok(info) => self.emit(vec![Event::TlsStarted(info)]),
             Err(error) => {
                 log::debug!(target: "receiver:handshake", "{} {error}", self.alive);
@@ -181,8 +181,8 @@ impl Receiver {
         let Phase::Draining { bytes_left, until } = &mut self.phase else { return Poll::Ready(()) };
         let mut over = until.as_mut().poll(task).is_ready();
         if !over {
-            let ready = std::task::ready!(self.setup.transport.poll_read_ready(task));
-            match BUFFER.with_borrow_mut(|buffer| ready.and_then(|()| self.setup.transport.read(buffer))) {
+            let ready = std::task::ready!(self.transport.poll_read_ready(task));
+            match BUFFER.with_borrow_mut(|buffer| ready.and_then(|()| self.transport.read(buffer))) {
                 Ok(Read::Nothing) => {}
                 Ok(Read::Bytes(bytes)) => {
                     *bytes_left = bytes_left.saturating_sub(bytes);

@@ -19,7 +19,7 @@ use std::sync::{
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
-use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
+use rjabberd_actors::{Alive, Door, Kind, Mail, Mailbox, Port};
 
 use claims::Claims;
 use ended::EndedAccounts;
@@ -102,14 +102,14 @@ impl SessionManager {
         let mailbox = Mailbox::new(&SESSION_MANAGER, MAILBOX_MAX, usize::MAX);
         let mut started = None;
         SessionManager::create(|context| {
-            let address = actix::AsyncContext::address(context);
+            let door = Door::new(actix::AsyncContext::address(context), mailbox);
             let ports = SessionManagerPorts {
-                claim: Port::new(address.clone(), mailbox.clone()),
-                release: Port::new(address.clone(), mailbox.clone()),
-                released: Port::new(address.clone(), mailbox.clone()),
-                end_account: Port::new(address.clone(), mailbox.clone()),
+                claim: door.port(),
+                release: door.port(),
+                released: door.port(),
+                end_account: door.port(),
             };
-            let claims = Claims::new(Port::new(address, mailbox.clone()), ports.release.clone());
+            let claims = Claims::new(door.port(), door.port());
             started = Some(ports);
             let alive = Alive::new(&SESSION_MANAGER);
             SessionManager { table, rules, claims, ended: EndedAccounts::default(), alive }
