@@ -1,8 +1,12 @@
 //! What the program refuses before it puts load on anything, and what it prints.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use std::{
+    io::{Read, Write},
     net::TcpListener,
     process::{Command, Output},
+    thread,
 };
 
 fn load(arguments: &[&str]) -> Output {
@@ -35,6 +39,7 @@ fn what_makes_no_sense_is_told() {
     let base = ["--target", "127.0.0.1:1", "--domain", "localhost"];
     refused(&[&["chat"], &base[..], &["--sessions", "1"]].concat(), "two sessions");
     refused(&[&["rate"], &base[..], &["--rate", "0"]].concat(), "--rate");
+    refused(&[&["rate"], &base[..], &["--messages", "5"]].concat(), "--seconds");
     refused(&[&["login"], &base[..], &["--server-pid", "4294967295"]].concat(), "no process");
     refused(&[&["login"], &base[..], &["--mechanism", "GSSAPI"]].concat(), "SCRAM-SHA-1");
 }
@@ -53,6 +58,23 @@ fn a_server_that_is_not_there_and_one_that_says_nothing_end_with_1() {
         assert_eq!(output.status.code(), Some(1), "{line}");
         assert!(line.contains(error) && line.contains("\"operations\":0"), "{line}");
     }
+}
+
+#[test]
+fn a_connection_that_ends_without_a_word_is_not_waited_for() {
+    let abrupt = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = abrupt.local_addr().unwrap().to_string();
+    // Header and end come together, so that the client hears of the end while it has something to read.
+    let server = thread::spawn(move || {
+        let (mut socket, _) = abrupt.accept().unwrap();
+        let _header = socket.read(&mut [0; 1024]).unwrap();
+        socket.write_all(b"<stream:stream>").unwrap();
+    });
+    let more = ["--sessions", "1", "--settle", "0", "--login-timeout", "60"];
+    let output = load(&[&["login", "--target", &target, "--domain", "localhost"], &more[..]].concat());
+    let line = String::from_utf8_lossy(&output.stdout);
+    assert!(line.contains("the server closed the connection"), "{line}");
+    server.join().unwrap();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The real program against the real server.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what is not there is a failure")]
+
 use std::process::{Command, Output};
 
 use rjabberd_testkit::{PASSWORD, Server, localhost_config};
