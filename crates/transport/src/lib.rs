@@ -1,9 +1,11 @@
-//! One socket, plain or TLS, shared by the two actors of a connection on one arbiter.
+//! One connection, plain or TLS, on a socket or in memory, shared by the two actors of a connection on one arbiter.
 //!
 //! Not an actor, as `ejabberd_socket` is not a process: its functions run in whoever calls them, and never wait.
 //! Invariants: no borrow lives across a poll; plaintext that rustls holds is drained before the socket's readiness is
 //! waited for; reading flushes what TLS wants to send.
 
+pub mod memory;
+mod socket;
 mod tls;
 
 use std::{
@@ -17,9 +19,10 @@ use std::{
 };
 
 use rustls::ServerConfig;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
+pub use socket::Accepted;
+
+use socket::Socket;
 use tls::Tls;
 
 /// What a read gave.
@@ -46,7 +49,7 @@ pub struct TlsInfo {
 
 /// One connection's socket.
 pub struct Transport {
-    socket: TcpStream,
+    socket: Socket,
     tls: RefCell<Option<Box<Tls>>>,
     peer: SocketAddr,
     local: SocketAddr,
@@ -61,13 +64,6 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// A read that was not filled has emptied the socket: says so to tokio, which spares the call that would find nothing.
-/// What comes after it is a new edge; the end of the peer's side is remembered all the same.
-pub(crate) fn emptied(socket: &TcpStream) {
-    let _would_block: io::Result<()> =
-        socket.try_io(tokio::io::Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-}
-
 /// An address as logs and limits know it: `::ffff:192.0.2.1` is `192.0.2.1`.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -77,14 +73,13 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Transport {
-    /// Takes over an accepted socket, on the arbiter where it will live; its options are those of its listener.
+    /// Takes over an accepted connection, on the arbiter where it will live.
     ///
     /// # Errors
     /// The socket is gone already, or cannot be registered with this arbiter's event loop.
-    pub fn new(socket: std::net::TcpStream) -> io::Result<Rc<Transport>> {
-        socket.set_nonblocking(true)?;
-        let socket = TcpStream::from_std(socket)?;
-        let (peer, local) = (canonical(socket.peer_addr()?), canonical(socket.local_addr()?));
+    pub fn new(accepted: impl Into<Accepted>) -> io::Result<Rc<Transport>> {
+        let socket = Socket::new(accepted.into())?;
+        let (peer, local) = socket.addresses()?;
         Ok(Rc::new(Transport {
             socket,
             tls: RefCell::new(None),
@@ -138,12 +133,7 @@ impl Transport {
             Some(tls) => tls.read(&self.socket, buffer)?,
             None => match self.socket.try_read(buffer) {
                 Ok(0) => Read::End,
-                Ok(bytes) => {
-                    if bytes < buffer.len() {
-                        emptied(&self.socket);
-                    }
-                    Read::Bytes(bytes)
-                }
+                Ok(bytes) => Read::Bytes(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
                 Err(error) => return Err(error),
             },
@@ -223,7 +213,6 @@ impl Transport {
         if let Some(tls) = self.tls.borrow_mut().as_mut() {
             tls.close(&self.socket);
         }
-        // The peer may be gone already; then there is nobody to tell.
-        let _gone = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+        self.socket.shut_down_writing();
     }
 }
