@@ -1,5 +1,7 @@
-//! How what was read and written looks in the debug log: SASL payloads and registration blanked before they are
-//! formatted, message bodies shown only where the config says so.
+//! How what was read and written looks in the debug log: whatever may hold credentials is blanked before it is
+//! formatted, message bodies are shown only where the config says so.
+//!
+//! Of what is no stanza only the name is shown: a client that gets a namespace wrong says its password all the same.
 
 use std::{
     fmt::Write,
@@ -20,20 +22,20 @@ pub fn show_bodies(show: bool) {
 /// An element as it was read.
 pub(crate) fn element(fragment: &Fragment) -> String {
     let mut text = format!("<{} xmlns='{}'", fragment.name(), fragment.namespace());
-    let is_sasl = is_sasl(fragment.namespace());
+    let is_stanza = is_stanza(fragment.name(), fragment.namespace());
     for attribute in fragment.attributes() {
         // A confused client writes anything anywhere.
-        if is_sasl && Mechanism::from_name(attribute.value).is_none() {
+        if !is_stanza && Mechanism::from_name(attribute.value).is_none() {
             continue;
         }
         let prefix = if attribute.namespace == ns::XML { "xml:" } else { "" };
         write_attribute(&mut text, prefix, attribute.name, attribute.value);
     }
     text.push('>');
-    if is_sasl {
-        blank(&mut text, fragment.inner().len());
-    } else {
+    if is_stanza {
         inner(&mut text, fragment.name() == "message", fragment.inner(), fragment.children());
+    } else {
+        blank(&mut text, fragment.inner().len());
     }
     let _infallible = write!(text, "</{}>", fragment.name());
     text
@@ -72,7 +74,7 @@ fn inner(text: &mut String, is_message: bool, inner: &[u8], children: &[Child]) 
     let mut shown = 0;
     for child in children {
         let range = child.range();
-        let secret = child.namespace() == ns::REGISTER
+        let secret = is_login(child.namespace())
             || holds_password(&inner[range.clone()])
             || (is_message && !BODIES.load(Relaxed));
         if secret {
@@ -86,12 +88,16 @@ fn inner(text: &mut String, is_message: bool, inner: &[u8], children: &[Child]) 
     between(text, is_message, &inner[shown..]);
 }
 
-/// RFC 6120's SASL, and any other profile that a client may try (XEP-0388).
-fn is_sasl(namespace: &str) -> bool {
-    namespace == ns::SASL || namespace.starts_with("urn:xmpp:sasl:")
+fn is_stanza(name: &str, namespace: &str) -> bool {
+    namespace == ns::CLIENT && matches!(name, "message" | "presence" | "iq")
 }
 
-/// Whether anything in there calls itself a password: `jabber:iq:auth`, stored bookmarks, a form.
+/// Registration, the login before SASL (XEP-0078), and SASL where it does not belong, by any profile (XEP-0388).
+fn is_login(namespace: &str) -> bool {
+    matches!(namespace, ns::REGISTER | "jabber:iq:auth" | ns::SASL) || namespace.starts_with("urn:xmpp:sasl:")
+}
+
+/// Whether anything in there calls itself a password: stored bookmarks, a form.
 fn holds_password(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"password";
     bytes.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
@@ -132,10 +138,16 @@ mod tests {
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>c2VjcmV0</auth>",
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='c2VjcmV0' other='c2VjcmV0'/>",
             "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>c2VjcmV0</response>",
+            "<auth mechanism='PLAIN'>c2VjcmV0</auth>",
+            "<response>c2VjcmV0</response>",
+            "<auth xmlns='http://jabber.org/features/iq-auth'>c2VjcmV0</auth>",
+            "<iq xmlns='urn:nonsense' id='c2VjcmV0'>c2VjcmV0</iq>",
             "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
              <initial-response>c2VjcmV0</initial-response></authenticate>",
             "<iq type='set' id='1'><query xmlns='jabber:iq:register'><username>c2VjcmV0</username></query></iq>",
             "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><password>c2VjcmV0</password></query></iq>",
+            "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><digest>c2VjcmV0</digest></query></iq>",
+            "<iq type='set' id='1'><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>c2VjcmV0</auth></iq>",
             "<iq type='set' id='1'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
              <conference><Password>c2VjcmV0</Password></conference></storage></query></iq>",
             "<message to='a@b'><body>c2VjcmV0</body>c2VjcmV0</message>",

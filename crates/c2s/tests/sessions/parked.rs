@@ -37,13 +37,19 @@ async fn the_client_s_next_elements_wait_for_the_answer_and_deliveries_go_on() {
 
 #[actix_rt::test]
 async fn a_request_that_is_never_answered_is_answered_by_an_error_and_the_rest_goes_on() {
-    let mut bounds = Bounds::default();
-    bounds.times.ask = std::time::Duration::from_millis(200);
+    let bounds = Bounds::default();
     let server = Server::new(bounds);
     let never = server.gate();
     let mut juliet = server.logs_in(JULIET, None).await;
+    let asked = || server.shared.router.counters().snapshot().iqs;
+    let before = asked();
     let ping = "<iq type='get' id='p' to='example.net'><ping xmlns='urn:xmpp:ping'/></iq>";
     juliet.sends(&format!("{CHANGE}{ping}")).await;
+    server.until("asked", || asked() > before).await;
+    // The time that an answer may take passes, and no other.
+    tokio::time::pause();
+    tokio::time::advance(bounds.times.ask).await;
+    tokio::time::resume();
     juliet.gets("id='later' type='error'").await;
     juliet.gets("id='p' type='result'").await;
     drop((juliet, never));
