@@ -5,6 +5,7 @@
 //! as they are relayed. expat must accept both and take them for what xml-rs' tree says.
 
 use std::fmt;
+use std::iter::Sum;
 
 use bytes::Bytes;
 
@@ -56,7 +57,19 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Judges `count` mutations of the seeds; panics at the first disagreement, with the frame.
+impl Sum for Summary {
+    fn sum<I: Iterator<Item = Summary>>(all: I) -> Summary {
+        all.fold(Summary::default(), |sum, one| Summary {
+            frames: sum.frames + one.frames,
+            accepted: sum.accepted + one.accepted,
+            left: sum.left + one.left,
+            refused: sum.refused + one.refused,
+            documents: sum.documents + one.documents,
+        })
+    }
+}
+
+/// Judges `count` mutations of the seeds; panics at the first disagreement, with the frame. `first` chooses them.
 pub fn differential(seeds: &[Vec<u8>], first: u64, count: u64) -> Summary {
     let mut random = Random(first);
     let mut summary = Summary::default();
@@ -64,7 +77,7 @@ pub fn differential(seeds: &[Vec<u8>], first: u64, count: u64) -> Summary {
     for _ in 0..count {
         let frame = Bytes::from(mutate(&mut random, seeds));
         // The canonical context is that of nearly every client.
-        let nth = random.below(2 * HEADERS.len()).checked_sub(HEADERS.len()).unwrap_or_default();
+        let nth = random.below(2 * HEADERS.len()).saturating_sub(HEADERS.len());
         summary.frames += 1;
         match judge(nth, &frame) {
             Verdict::Certain(fragment) => {

@@ -107,7 +107,7 @@ fn check_header(data: &[u8], header: &Header) {
     assert_eq!(element.namespace(), header.context.default_namespace());
 }
 
-fn check_fragment(fragment: &Fragment) {
+pub(crate) fn check_fragment(fragment: &Fragment) {
     let tree = fragment.to_element().expect("an accepted fragment is a tree");
     assert_eq!((tree.name(), tree.namespace()), (fragment.name(), fragment.namespace()));
     assert!(tree.attributes().iter().map(Attribute::as_ref).eq(fragment.attributes()));

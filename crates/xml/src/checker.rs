@@ -119,6 +119,7 @@ impl Checker<'_> {
         self.scope.open();
         let start = self.at;
         let (end, is_empty) = self.start_tag.read(self.text, start, &mut self.scope)?;
+        self.scope.opened()?;
         self.at = end;
         self.open.push(Open { start, name: self.start_tag.name });
         Some(is_empty)

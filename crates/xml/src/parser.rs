@@ -45,6 +45,9 @@ pub(crate) struct Start {
 
 /// The reader's own bound, well above what framers let through: xml-rs costs the square of the depth.
 const DEPTH_MAX: usize = 256;
+/// xml-rs copies all declarations in effect for every start tag: this many in one frame take some 100 ms, and a frame
+/// within all other limits could ask for a hundred times as many. 16,384 elements inside 16 declarations are within it.
+pub(crate) const NAMESPACES_COPIED_MAX: usize = 1 << 18;
 /// No limit of a framer is higher; xml-rs' own defaults are.
 const BYTES_MAX: usize = 1 << 24;
 /// A reader that read a longer element is not kept: its buffers have grown, and they never shrink.
@@ -86,8 +89,9 @@ pub(crate) fn walk(
         None => reader_for(context)?,
     };
     *reader.source_mut() = Feed { rest: frame.clone(), taken: 0 };
-    let mut done = 0;
-    let mut depth = 0;
+    let (mut done, mut depth) = (0, 0);
+    // What each open element declares, what all together do, and the sum of that over all start tags.
+    let (mut declared, mut in_effect, mut copied) = (Vec::new(), 0, 0);
     loop {
         let event = pull(&mut reader, text)?;
         let at = reader.source().taken;
@@ -97,11 +101,19 @@ pub(crate) fn walk(
                 if depth > DEPTH_MAX {
                     return Err(XmlError::LimitPassed(Limit::Depth));
                 }
-                visit(Event::Start(start(text, done..at, name, attributes, namespace)?))?;
+                let start = start(text, done..at, name, attributes, namespace)?;
+                declared.push(start.declares.len());
+                in_effect += start.declares.len();
+                copied += in_effect;
+                if copied > NAMESPACES_COPIED_MAX {
+                    return Err(XmlError::LimitPassed(Limit::Namespaces));
+                }
+                visit(Event::Start(start))?;
                 done = at;
             }
             XmlEvent::EndElement { .. } if depth > 0 => {
                 depth -= 1;
+                in_effect -= declared.pop().unwrap_or_default();
                 let tag = memchr(b'<', &frame[done..at]).map_or(at, |before| done + before);
                 visit(Event::End(tag..at))?;
                 done = at;

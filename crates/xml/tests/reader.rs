@@ -287,3 +287,12 @@ fn depth_is_bounded_even_without_a_framer() {
     let fits = format!("{}{}", "<a>".repeat(200), "</a>".repeat(200));
     assert_eq!(good(&fits).children().len(), 1);
 }
+
+#[test]
+fn namespaces_in_effect_are_bounded_all_tags_together() {
+    let declarations: String = (0..32).map(|nth| format!(" xmlns:p{nth}='u'")).collect();
+    let open = format!("<a{declarations}>").repeat(60);
+    let refused = read(&format!("<m>{open}{}{}</m>", "<b/>".repeat(16_000), "</a>".repeat(60)));
+    assert_eq!(refused, Err(XmlError::LimitPassed(Limit::Namespaces)));
+    assert!(read(&format!("<m>{}</m>", "<b xmlns='u'/>".repeat(16_000))).is_ok());
+}

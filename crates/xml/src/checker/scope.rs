@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::name::Place;
 use crate::context::Context;
 use crate::ns;
-use crate::parser::check_declaration;
+use crate::parser::{NAMESPACES_COPIED_MAX, check_declaration};
 use crate::piece::Piece;
 
 /// The declarations of open elements, on top of those of the stream header.
@@ -14,6 +14,8 @@ pub(super) struct Scope<'a> {
     context: &'a Context,
     /// Open elements.
     depth: usize,
+    /// Declarations in effect, summed over all start tags: the reader has a bound for them.
+    copied: usize,
     /// In the order in which they stand in the frame.
     declared: SmallVec<[Declaration<'a>; 8]>,
 }
@@ -45,12 +47,18 @@ enum Origin {
 
 impl<'a> Scope<'a> {
     pub(super) fn new(context: &'a Context) -> Scope<'a> {
-        Scope { context, depth: 0, declared: SmallVec::new() }
+        Scope { context, depth: 0, copied: 0, declared: SmallVec::new() }
     }
 
-    /// An element opens.
+    /// An element opens; [`Scope::declare`] tells what it declares.
     pub(super) fn open(&mut self) {
         self.depth += 1;
+    }
+
+    /// The innermost element's start tag ends.
+    pub(super) fn opened(&mut self) -> Option<()> {
+        self.copied += self.declared.len();
+        (self.copied <= NAMESPACES_COPIED_MAX).then_some(())
     }
 
     /// The innermost element ends, and what it declared with it.

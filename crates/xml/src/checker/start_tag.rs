@@ -57,7 +57,7 @@ impl StartTag {
                 _ => return None,
             }
         };
-        self.has_no_duplicates(frame, scope)?;
+        self.tell_apart(frame, scope)?;
         Some((at + if is_empty { "/>".len() } else { ">".len() }, is_empty))
     }
 
@@ -88,7 +88,7 @@ impl StartTag {
     }
 
     /// Namespaces in XML 1.0, 6.3: no two attributes of one name, nor of one local name in one namespace.
-    fn has_no_duplicates(&self, frame: &str, scope: &Scope<'_>) -> Option<()> {
+    fn tell_apart(&self, frame: &str, scope: &Scope<'_>) -> Option<()> {
         for (nth, one) in self.attributes.iter().enumerate() {
             // An undeclared prefix ends the check, also where there is nothing to compare with.
             let namespace = one.namespace(frame, scope)?;

@@ -278,3 +278,14 @@ fn depth_is_bounded() {
     leaves(deep(DEPTH_MAX + 1));
     assert_eq!(check(&Context::canonical(), &Bytes::from("<a>".repeat(100_000))), None);
 }
+
+#[test]
+fn namespaces_in_effect_are_bounded_all_tags_together() {
+    let declarations: String = (0..32).map(|nth| format!(" xmlns:p{nth}='u'")).collect();
+    let frame = |elements: usize| {
+        let (open, close) = (format!("<a{declarations}>").repeat(60), "</a>".repeat(60));
+        format!("<message>{open}{}{close}</message>", "<b/>".repeat(elements))
+    };
+    accepts(frame(50));
+    leaves(frame(10_000));
+}
