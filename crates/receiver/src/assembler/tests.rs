@@ -48,6 +48,36 @@ fn a_stream_becomes_its_header_its_elements_and_its_end() {
 }
 
 #[test]
+fn only_what_is_named_like_a_stanza_takes_the_checker() {
+    for stanza in ["<message>", "<message to='a'/>", "<presence/>", "<iq\n>", "<iq\ttype='get'/>"] {
+        assert!(is_stanza(stanza.as_bytes()), "{stanza}");
+    }
+    for other in ["<messages/>", "<iq", "<auth/>", "<c:message/>", "<iq:a/>", "<presence.x/>", "<a/>", ""] {
+        assert!(!is_stanza(other.as_bytes()), "{other}");
+    }
+}
+
+#[test]
+fn checker_and_reader_give_the_same_events_and_the_same_refusals() {
+    let events = |stanza: &str| events(&[HEADER.as_bytes(), stanza.as_bytes()]);
+    for (content, error) in [
+        ("<body>x</body>", None),
+        ("<p:x xmlns:p='urn:p' a='&amp;'/>", None),
+        ("<body>&b;</body>", Some(XmlError::Restricted("entity reference"))),
+        ("<body>]]></body>", Some(XmlError::NotWellFormed("syntax"))),
+        ("<body></b>", Some(XmlError::NotWellFormed("end tag does not match"))),
+        ("<p:body/>", Some(XmlError::NotWellFormed("undeclared prefix"))),
+    ] {
+        let checked = events(&format!("<message>{content}</message>"));
+        let read = events(&format!("<stranger>{content}</stranger>"));
+        assert_eq!(checked.as_ref().err(), error.as_ref(), "{content}");
+        let renamed =
+            read.map(|read| read.iter().map(|event| event.replace("stranger", "message")).collect());
+        assert_eq!(checked, renamed, "{content}");
+    }
+}
+
+#[test]
 fn what_is_behind_an_event_is_not_touched() {
     let text = format!("{HEADER}<a/><b");
     let mut input = text.as_bytes();
