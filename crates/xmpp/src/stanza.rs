@@ -16,6 +16,7 @@ use rjabberd_xml::writer::write_attribute;
 use rjabberd_xml::{Attribute, Child, Element, Fragment, XmlError};
 
 use crate::address::{self, BadAddress};
+use crate::header::LANG_BYTES_MAX;
 use crate::{Condition, Jid, StanzaError, ns};
 
 /// `type` of a message (RFC 6121, 5.2.2).
@@ -170,7 +171,7 @@ pub struct Stanza {
     pub from: Option<Jid>,
     /// The sender's `id`.
     pub id: Option<String>,
-    /// `xml:lang`, filled in from the stream's (RFC 6120, 8.1.5).
+    /// `xml:lang`, filled in from the stream's (RFC 6120, 8.1.5) where there is none, or one of over 35 bytes.
     pub lang: Option<String>,
     inner: Bytes,
     children: Arc<[Child]>,
@@ -237,7 +238,10 @@ impl Stanza {
             to: to.unwrap_or_default(),
             from: from.unwrap_or_default(),
             id: attributes.id,
-            lang: attributes.lang.or_else(|| lang.map(str::to_owned)),
+            lang: attributes
+                .lang
+                .filter(|lang| lang.len() <= LANG_BYTES_MAX)
+                .or_else(|| lang.map(str::to_owned)),
             inner,
             children: children.into(),
         };

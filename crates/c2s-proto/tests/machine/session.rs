@@ -119,6 +119,9 @@ fn a_session_request_is_answered_by_nothing() {
     let play = home().input(element(&session.replace(" to='TO'", "")));
     let play = play.brings(&["write <iq to='romeo@a.example/home' id='s' type='result'/>"]);
     assert!(play.input(element(&session.replace("TO", "juliet@a.example"))).deeds.len() == 1);
+    let get = session.replace(" to='TO'", "").replace("set", "get");
+    let line = crate::play::line(&home().input(element(&get)).deeds[0]);
+    assert!(line.starts_with("route <iq "), "RFC 3921, 3 knows a set only: {line}");
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn presence_sets_the_priority_of_the_session() {
 
 #[test]
 fn a_bad_priority_is_a_bad_request() {
-    for priority in ["128", "-129", "x", "", "1.5"] {
+    for priority in ["128", "-129", "x", "", "1.5", "1<x/>"] {
         let play = home().input(element(&format!("<presence><priority>{priority}</priority></presence>")));
         assert!(play.written().contains("<bad-request "), "{priority}: {}", play.written());
         assert_eq!(play.state.session().unwrap().priority, None);
