@@ -253,13 +253,13 @@ fn pong(id: &str) -> Input {
 #[test]
 fn an_idle_client_is_pinged_and_its_answer_goes_no_further() {
     let play = home().input(Input::DeadlinePassed(Deadline::Idle)).brings(&[PING, "set PingAnswer"]);
-    let play = play.input(pong("ping-1")).brings(&["clear PingAnswer"]);
+    let play = play.input(pong("ping-1")).brings(&["clear PingAnswer", "set Idle"]);
     let play = play.input(Input::DeadlinePassed(Deadline::PingAnswer)).brings(&[]);
     let play = play.input(Input::DeadlinePassed(Deadline::Idle));
     assert!(play.written().contains("id='ping-2'"), "{}", play.written());
     let error = "<iq type='error' id='ping-2'><error type='cancel'>\
                  <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
-    play.input(element(error)).brings(&["clear PingAnswer"]).is("established");
+    play.input(element(error)).brings(&["clear PingAnswer", "set Idle"]).is("established");
 }
 
 #[test]
@@ -267,6 +267,7 @@ fn any_element_is_an_answer_and_the_real_one_is_still_ours() {
     let play = home().input(Input::DeadlinePassed(Deadline::Idle));
     let play = play.input(element("<message to='x@a.example'/>")).brings(&[
         "clear PingAnswer",
+        "set Idle",
         "route <message to='x@a.example' from='romeo@a.example/home' xml:lang='de'/>",
     ]);
     let play = play.input(pong("ping-1")).brings(&[]);
