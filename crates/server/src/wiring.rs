@@ -75,7 +75,8 @@ pub struct Bound {
 /// An address cannot be bound.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     let bind = |listener: &config::Listener| {
-        let socket = rjabberd_listener::bind(listener.address).map_err(|source| StartError::Listen {
+        let bound = rjabberd_listener::bind(listener.address, listener.address_is_default);
+        let socket = bound.map_err(|source| StartError::Listen {
             listener: listener.name.clone(),
             address: listener.address,
             source,
