@@ -135,8 +135,7 @@ impl C2s {
             Action::LoadCredentials(ask, account) => self.load_credentials(ask, &account, context),
             Action::CheckPassword(ask, check) => self.check_password(ask, check, context),
             Action::AskRegistration(ask, host, request) => {
-                let routed = self.shared.router.answer_stranger(&host, &request);
-                self.answer_later(ask, routed, &request, context);
+                self.ask_registration(ask, &host, &request, context);
             }
             Action::Claim(ask, account, resource) => self.claim(ask, account, resource, context),
             Action::Release(jid) => self.give_back(&jid),
@@ -379,10 +378,10 @@ impl C2s {
         );
     }
 }
+
 fn say_left_out(count: u32) {
     log::info!(target: "c2s:close", "Closed {count} more streams without session in that second");
 }
-
 
 /// A close reason as log and metrics name it.
 fn label(reason: CloseReason) -> String {

@@ -21,7 +21,7 @@ use rjabberd_actors::{Alive, Kind, LineQuota, Mail, Mailbox, Port};
 use tokio::{net::TcpListener, time::Sleep};
 
 pub use bind::bind;
-pub use census::{Admission, Census, CensusLimits, Refusal, Shared};
+pub use census::{Admission, Census, CensusLimits, Refusal, Shared, block};
 use messages::StopAccepting;
 
 /// Counters of all listeners.

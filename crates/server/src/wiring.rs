@@ -31,6 +31,7 @@ use rjabberd_xmpp::sasl::FakeSalts;
 use rjabberd_xmpp::{BareJid, FullJid};
 
 use crate::accounts::{self, Accounts, LiveSessions};
+use crate::brake::Brake;
 use crate::certificate::Certificates;
 use crate::config::{self, Config, Conflict, ListenerTls, Shaper};
 use crate::registration::Registration;
@@ -113,10 +114,12 @@ pub fn start(
         per_address_max: config.limits.connections_per_address_max,
         shared: shared_networks(config),
     });
+    let brake = Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config)));
     c2s::show_bodies(config.log.bodies);
 
     let mut listeners = Vec::new();
     for Bound { listener, socket } in bound {
+        let brake = brake.clone();
         let shared = Arc::new(Shared {
             settings: Arc::new(settings(config, hosts.clone(), &listener)),
             router: router.clone(),
@@ -133,6 +136,7 @@ pub fn start(
             shaping: shaping(config, &listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
+            may_register: Box::new(move |address| brake.admits(address)),
             connections: connections.clone(),
             counters: counters.clone(),
         });
