@@ -2,7 +2,7 @@
 //!
 //! [`Port`] is the only way to send: it counts, refuses when a mailbox is full, and gives the message back. [`Kind`]
 //! counts what all actors of one kind do, [`pool`] holds the arbiters, [`wheel`] their deadlines, [`offload`] the
-//! threads for work that is too heavy for an arbiter.
+//! threads for work that is too heavy for an arbiter, [`quota`] the lines that a peer may make us log.
 //! Knows nothing of XMPP. Invariant: no other crate calls actix' own `do_send`.
 
 pub mod kind;
@@ -11,6 +11,7 @@ pub mod pace;
 pub mod pool;
 pub mod port;
 pub mod probe;
+pub mod quota;
 pub mod reply;
 pub mod wheel;
 
@@ -19,5 +20,6 @@ pub use offload::{Offload, PoolFull};
 pub use pace::{Budget, Panicked, guarded, yield_now};
 pub use pool::{ArbiterHandle, ArbiterPool};
 pub use port::{Door, Letter, Mail, Mailbox, Port, Refused, Reserved};
+pub use quota::LineQuota;
 pub use reply::{Answer, NoAnswer, Reply, reply};
 pub use wheel::{Timer, arm};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rjabberd_xml::Fragment;
 use rjabberd_xmpp::{
-    BareJid, Condition, FullJid, Jid, Malformed, Stanza, StanzaError, StanzaKind, StreamCondition, ns,
+    BareJid, Condition, FullJid, IqType, Jid, Malformed, Stanza, StanzaError, StanzaKind, StreamCondition, ns,
 };
 
 use crate::{
@@ -69,10 +69,10 @@ impl Established {
             StanzaKind::Presence(kind) => {
                 presence(&mut self.session, self.settings.directed_presence_max, kind, stanza, out);
             }
-            StanzaKind::Iq(_)
+            StanzaKind::Iq(IqType::Set)
                 if self.is_served_here(stanza.to.as_ref()) && is_request_for(&stanza, ns::SESSION) =>
             {
-                // RFC 3921, 3: the session is there already.
+                // RFC 3921, 3: the session is there already. It is begun by a set; a get asks for nothing we have.
                 speech::stanza(&stanza.result(None), out);
             }
             StanzaKind::Iq(_)

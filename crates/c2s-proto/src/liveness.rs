@@ -50,6 +50,8 @@ impl Liveness {
     pub(crate) fn heard(&mut self, out: &mut Vec<Action>) {
         if let Liveness::Asked(number) = *self {
             out.push(Action::ClearDeadline(Deadline::PingAnswer));
+            // The next silence counts from here.
+            out.push(Action::SetDeadline(Deadline::Idle));
             *self = Liveness::AnswerDue(number);
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rjabberd_xml::{Element, Fragment, Header, Limits};
 use rjabberd_xmpp::{
-    BareJid, Stanza, StanzaKind, StreamCondition, StreamError, StreamHeader,
+    BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, StreamHeader,
     address::{normalise_domain, parse},
     ns,
     sasl::SaslFailure,
@@ -24,6 +24,9 @@ use crate::{
     registering::Registering,
     speech,
 };
+
+/// Accounts that one stream may try to register: one for each person who sits there, and some names are taken.
+const REGISTRATIONS_MAX: u32 = 3;
 
 /// What carries the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub(crate) struct Negotiation {
     spare: Fresh,
     /// `<failure/>`s of SASL so far.
     pub(crate) failures: u32,
+    /// Accounts that the client tried to register so far.
+    registrations: u32,
     asked: u32,
 }
 
@@ -128,7 +133,7 @@ impl AwaitingHeader {
             TlsPolicy::Direct => Channel::Secure,
             TlsPolicy::StartTls { .. } | TlsPolicy::None => Channel::Plain,
         };
-        let negotiation = Negotiation { settings, channel, spare, failures: 0, asked: 0 };
+        let negotiation = Negotiation { settings, channel, spare, failures: 0, registrations: 0, asked: 0 };
         AwaitingHeader { negotiation, pinned: None }
     }
 
@@ -201,6 +206,15 @@ impl AwaitingFeature {
         };
         if !self.may_register(&stanza) {
             return Leaving::from(self).refuse(StreamCondition::NotAuthorized, out);
+        }
+        if stanza.kind == StanzaKind::Iq(IqType::Set) {
+            if self.negotiation.registrations >= REGISTRATIONS_MAX {
+                // XEP-0077, 3.1: too many in succession.
+                let error = StanzaError::new(Condition::NotAcceptable).with_text("Too many registrations.");
+                speech::stanza_error(&stanza, &error, out);
+                return State::AwaitingFeature(Box::new(self));
+            }
+            self.negotiation.registrations += 1;
         }
         let ask = self.negotiation.next_ask();
         let state = Registering::new(self, ask, &stanza);

@@ -2,7 +2,7 @@
 //!
 //! It broadcasts nothing and knows no roster; who is told of what is the router's business.
 
-use rjabberd_xmpp::{Condition, Jid, PresenceType, Stanza, StanzaError, ns};
+use rjabberd_xmpp::{Condition, Jid, PresenceType, Stanza, StanzaError};
 
 use crate::{Action, Session, speech};
 
@@ -31,7 +31,7 @@ pub(crate) fn presence(
 }
 
 fn available(session: &mut Session, stanza: Stanza, out: &mut Vec<Action>) {
-    match priority(&stanza) {
+    match stanza.priority() {
         Ok(priority) => {
             session.priority = Some(priority);
             out.push(Action::SetPresence(Some(priority), stanza));
@@ -61,22 +61,4 @@ fn direct(session: &mut Session, directed_max: usize, to: Jid, stanza: Stanza, o
         session.directed.push(to);
     }
     out.push(Action::Route(stanza));
-}
-
-/// RFC 6121, 4.7.2.3: one integer from -128 to 127; none is zero.
-fn priority(stanza: &Stanza) -> Result<i8, StanzaError> {
-    let bad =
-        || StanzaError::new(Condition::BadRequest).with_text("priority must be an integer from -128 to 127");
-    let mut priorities = stanza
-        .children()
-        .iter()
-        .filter(|child| child.name() == "priority" && child.namespace() == ns::CLIENT);
-    match (priorities.next(), priorities.next()) {
-        (None, _) => Ok(0),
-        (Some(_), Some(_)) => Err(bad()),
-        (Some(child), None) => {
-            let text = stanza.child_element(child).map_err(|_| bad())?.text();
-            text.trim().parse().map_err(|_| bad())
-        }
-    }
 }

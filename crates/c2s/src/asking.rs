@@ -10,7 +10,7 @@ use rjabberd_c2s_proto::{Answer, Ask, ClaimRefused, Input, Unavailable};
 use rjabberd_router::Routed;
 use rjabberd_session_manager as session_manager;
 use rjabberd_session_manager::{Bound, Claim};
-use rjabberd_xmpp::{BareJid, Condition, Stanza, StanzaError, sasl::PasswordCheck};
+use rjabberd_xmpp::{BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, sasl::PasswordCheck};
 
 use crate::{C2s, messages::Tick};
 
@@ -65,6 +65,26 @@ impl C2s {
             Some(Answer::PasswordChecked(right))
         };
         self.ask(ask, answer, context);
+    }
+
+    /// Asks for a form or an account, unless too many accounts come from that address.
+    pub(crate) fn ask_registration(
+        &mut self,
+        ask: Ask,
+        host: &str,
+        request: &Stanza,
+        context: &mut Context<Self>,
+    ) {
+        let peer = self.transport.peer();
+        let creates = request.kind == StanzaKind::Iq(IqType::Set);
+        let routed = if creates && !(self.shared.may_register)(peer.ip()) {
+            log::info!(target: "c2s:registration", "{} too many registrations from {peer}", self.alive);
+            let error = StanzaError::new(Condition::NotAcceptable).with_text("Too many registrations.");
+            request.error(&error).map_or(Routed::Done, Routed::Reply)
+        } else {
+            self.shared.router.answer_stranger(host, request)
+        };
+        self.answer_later(ask, routed, request, context);
     }
 
     /// Writes the reply to a request when it comes; where none comes, says so itself.

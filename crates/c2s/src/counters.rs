@@ -6,14 +6,32 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use rjabberd_actors::LineQuota;
+
+/// Lines a second about the end of streams without a session.
+const STRANGERS_LOGGED_MAX: u32 = 50;
 
 /// Counters of all client streams of a server. Labels come from our own enumerations, never from a peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     closed: Mutex<BTreeMap<String, u64>>,
     sasl: Mutex<BTreeMap<String, u64>>,
     stalled: AtomicU64,
     held: AtomicU64,
+    /// Of log lines on streams that ended without a session.
+    pub(crate) strangers: LineQuota,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            closed: Mutex::default(),
+            sasl: Mutex::default(),
+            stalled: AtomicU64::default(),
+            held: AtomicU64::default(),
+            strangers: LineQuota::new(STRANGERS_LOGGED_MAX),
+        }
+    }
 }
 
 impl Counters {

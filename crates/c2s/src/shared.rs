@@ -1,6 +1,6 @@
 //! What all client streams of a listener share: settings, ports, the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use rjabberd_actors::{Offload, Port};
@@ -37,6 +37,8 @@ pub struct Shared {
     pub times: Times,
     /// Bytes that may wait to be written to one client.
     pub outbox_bytes_max: usize,
+    /// Whether one more account may be registered from an address.
+    pub may_register: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// All connections of the server.
     pub connections: Arc<Connections>,
     /// What is counted.

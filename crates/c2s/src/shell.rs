@@ -138,8 +138,7 @@ impl C2s {
             Action::LoadCredentials(ask, account) => self.load_credentials(ask, &account, context),
             Action::CheckPassword(ask, check) => self.check_password(ask, check, context),
             Action::AskRegistration(ask, host, request) => {
-                let routed = self.shared.router.answer_stranger(&host, &request);
-                self.answer_later(ask, routed, &request, context);
+                self.ask_registration(ask, &host, &request, context);
             }
             Action::Claim(ask, account, resource) => self.claim(ask, account, resource, context),
             Action::Release(jid) => self.give_back(&jid),
@@ -360,7 +359,7 @@ impl C2s {
         log::debug!(target: "c2s:tls", "{} {} {} for {name}", self.alive, info.version, info.cipher);
     }
 
-    /// One line for each connection, when its last byte is counted.
+    /// One line for each connection, when its last byte is counted; for those that did not log in, within a quota.
     pub(crate) fn log_close(&self) {
         // Without a reason the event loop was stopped under it.
         let label = label(self.close_reason.unwrap_or(CloseReason::Shutdown));
@@ -372,12 +371,26 @@ impl C2s {
         };
         let because = self.refused.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
         let (received, sent) = self.transport.counts();
-        log::info!(
-            target: "c2s:close",
+        let is_stranger = self.seat.is_none() && self.ending.is_none();
+        let level = if is_stranger && received == 0 {
+            // A health check.
+            log::Level::Debug
+        } else {
+            log::Level::Info
+        };
+        if is_stranger && level == log::Level::Info && !self.shared.counters.strangers.admits(say_left_out) {
+            return;
+        }
+        log::log!(
+            target: "c2s:close", level,
             "{} Closed {who} from {}: {label}{because}; {} s, {received} bytes received, {sent} sent",
             self.alive, self.transport.peer(), self.accepted.elapsed().as_secs()
         );
     }
+}
+
+fn say_left_out(count: u32) {
+    log::info!(target: "c2s:close", "Closed {count} more streams without session in that second");
 }
 
 /// A close reason as log and metrics name it.

@@ -1,8 +1,8 @@
 //! In-Band Registration (XEP-0077): creating an account before authentication; changing its password and removing it
 //! from a session. Wired only where the config turns it on.
 //!
-//! It asks for a user name and a password and nothing else, and has no form and no error codes from before RFC 6120. How often somebody may register is for
-//! [`Accounts`] and for the listener's limits.
+//! It asks for a user name and a password and nothing else, and has no form and no error codes from before RFC 6120.
+//! How often somebody may register is decided before it is asked, by stream and by address.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 
@@ -18,22 +18,28 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
 /// Time between the kernel's keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Binds and listens. `[::]` takes IPv4 too, and falls back to `0.0.0.0` where there is no IPv6.
+/// Binds and listens. `[::]` takes IPv4 too; where nobody wrote it (`is_default`), `0.0.0.0` stands in for it on a
+/// machine without IPv6.
 ///
 /// # Errors
 /// The address is taken, not ours, or not allowed.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match listen(address) {
-        Err(_) if address.ip().is_ipv6() && address.ip().is_unspecified() && !ipv6_exists() => {
-            listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
-        }
-        bound => bound,
-    }
+pub fn bind(address: SocketAddr, is_default: bool) -> io::Result<TcpListener> {
+    listen(address).or_else(|error| match stand_in(address, is_default, ipv6_exists) {
+        Some(address) => listen(address),
+        None => Err(error),
+    })
+}
+
+/// What to bind in place of an address that cannot be bound.
+fn stand_in(address: SocketAddr, is_default: bool, ipv6_exists: impl FnOnce() -> bool) -> Option<SocketAddr> {
+    let is_any = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let falls_back = is_default && is_any && !ipv6_exists();
+    falls_back.then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port()))
 }
 
 fn ipv6_exists() -> bool {
     Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))
-        .and_then(|socket| socket.bind(&SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)).into()))
+        .and_then(|socket| socket.bind(&SocketAddr::from((Ipv6Addr::LOCALHOST, 0)).into()))
         .is_ok()
 }
 
@@ -63,15 +69,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_the_default_address_has_a_stand_in_and_only_without_ipv6() {
+        let any = "[::]:5222".parse().unwrap();
+        assert_eq!(stand_in(any, true, || false), Some("0.0.0.0:5222".parse().unwrap()));
+        assert_eq!(stand_in(any, false, || false), None, "somebody wrote it");
+        assert_eq!(stand_in(any, true, || true), None, "then something else is wrong");
+        assert_eq!(stand_in("[::1]:5222".parse().unwrap(), true, || false), None);
+    }
+
+    #[test]
     fn the_unspecified_address_takes_ipv4_connections() {
-        let listener = bind("[::]:0".parse().unwrap()).unwrap();
+        let listener = bind("[::]:0".parse().unwrap(), true).unwrap();
         let port = listener.local_addr().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
 
     #[test]
     fn an_accepted_connection_has_the_options_of_its_listener() {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let accepted = loop {
             match listener.accept() {
@@ -87,8 +102,8 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_an_error() {
-        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let error = bind(first.local_addr().unwrap()).unwrap_err();
+        let first = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let error = bind(first.local_addr().unwrap(), false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -117,8 +117,8 @@ impl Drop for Admission {
     }
 }
 
-/// What the limit per address counts as one: an IPv4 address, or an IPv6 /64.
-fn block(address: IpAddr) -> IpAddr {
+/// What a limit per address counts as one: an IPv4 address, or an IPv6 /64.
+pub fn block(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),

@@ -13,15 +13,15 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler};
-use rjabberd_actors::{Alive, Kind, Mail, Mailbox, Port};
+use rjabberd_actors::{Alive, Kind, LineQuota, Mail, Mailbox, Port};
 use tokio::{net::TcpListener, time::Sleep};
 
 pub use bind::bind;
-pub use census::{Admission, Census, CensusLimits, Refusal, Shared};
+pub use census::{Admission, Census, CensusLimits, Refusal, Shared, block};
 use messages::StopAccepting;
 
 /// Counters of all listeners.
@@ -39,20 +39,14 @@ pub type Start = Arc<dyn Fn(TcpStream, Admission) + Send + Sync>;
 
 /// Accepts on one address.
 pub struct Listener {
-    name: String,
+    /// Its actor and its name in the config, as they stand in the log.
+    who: Arc<str>,
     socket: TcpListener,
     census: Arc<Census>,
     start: Start,
     pause: Option<Pin<Box<Sleep>>>,
-    logged: Logged,
+    lines: LineQuota,
     alive: Alive,
-}
-
-/// How many connections were logged in the current second.
-struct Logged {
-    since: Instant,
-    lines: u32,
-    silent: u32,
 }
 
 impl Listener {
@@ -67,13 +61,14 @@ impl Listener {
         start: Start,
     ) -> io::Result<Port<StopAccepting>> {
         let socket = TcpListener::from_std(socket)?;
-        let logged = Logged { since: Instant::now(), lines: 0, silent: 0 };
+        let lines = LineQuota::new(LOGGED_PER_SECOND_MAX);
         let alive = Alive::new(&LISTENER);
-        let listener = Listener { name, socket, census, start, pause: None, logged, alive };
+        let who = format!("{alive} {name}").into();
+        let listener = Listener { who, socket, census, start, pause: None, lines, alive };
         Ok(Port::new(Actor::start(listener), Mailbox::new(&LISTENER, 16, usize::MAX)))
     }
 
-    fn admit(&mut self, socket: tokio::net::TcpStream, peer: SocketAddr) {
+    fn admit(&self, socket: tokio::net::TcpStream, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let admission = match Census::admit(&self.census, peer.ip()) {
             Ok(admission) => admission,
@@ -100,19 +95,15 @@ impl Listener {
     }
 
     /// Logs at most so many lines a second; how many were left out is one line.
-    fn log(&mut self, line: std::fmt::Arguments<'_>) {
-        if self.logged.since.elapsed() >= Duration::from_secs(1) {
-            if self.logged.silent > 0 {
-                log::info!(target: "listener:accept", "{} {}: and {} more in that second", self.alive, self.name, self.logged.silent);
-            }
-            self.logged = Logged { since: Instant::now(), lines: 0, silent: 0 };
-        }
-        if self.logged.lines < LOGGED_PER_SECOND_MAX {
-            self.logged.lines += 1;
+    fn log(&self, line: std::fmt::Arguments<'_>) {
+        if self.lines.admits(self.summary()) {
             log::info!(target: "listener:accept", "{} {line}", self.alive);
-        } else {
-            self.logged.silent += 1;
         }
+    }
+
+    fn summary(&self) -> impl FnOnce(u32) + Send + 'static {
+        let who = self.who.clone();
+        move |count| log::info!(target: "listener:accept", "{who}: and {count} more in that second")
     }
 
     fn poll_accept(&mut self, task: &mut TaskContext<'_>) {
@@ -127,10 +118,10 @@ impl Listener {
                 Poll::Pending => return,
                 Poll::Ready(Ok((socket, peer))) => self.admit(socket, peer),
                 Poll::Ready(Err(error)) if concerns_one_connection(&error) => {
-                    log::debug!(target: "listener:accept", "{} {}: {error}", self.alive, self.name);
+                    log::debug!(target: "listener:accept", "{}: {error}", self.who);
                 }
                 Poll::Ready(Err(error)) => {
-                    log::warn!(target: "listener:accept", "{} {} cannot accept, pausing: {error}", self.alive, self.name);
+                    log::warn!(target: "listener:accept", "{} cannot accept, pausing: {error}", self.who);
                     self.pause = Some(Box::pin(tokio::time::sleep(ERROR_PAUSE)));
                 }
             }
@@ -174,7 +165,8 @@ impl Handler<Mail<StopAccepting>> for Listener {
 
     fn handle(&mut self, mail: Mail<StopAccepting>, context: &mut Context<Self>) {
         let (StopAccepting, _handling) = mail.open();
-        log::info!(target: "listener:stop", "{} {} accepts no more", self.alive, self.name);
+        self.lines.sum_up(self.summary());
+        log::info!(target: "listener:stop", "{} accepts no more", self.who);
         context.stop();
     }
 }

@@ -30,6 +30,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     // Before anything else, so that a signal during the start is not lost.
     let mut signals = Signals::new()?;
     let folder = DataFolder::open(&config.data)?;
+    // Commands that come during the start wait for their answer, rather than find nobody.
+    let control = ControlSocket::bind(&folder)?;
     for warning in &config.warnings {
         log::warn!(target: "server:start", "{warning}");
     }
@@ -42,7 +44,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let counted = (system.clone(), store.clone());
     let stats = Arc::new(move || stats::stats(&counted.0, &counted.1));
     let accounts = Arc::new(system.accounts.clone());
-    let control = tokio::spawn(ControlSocket::bind(&folder)?.serve(accounts, stats));
+    let control = tokio::spawn(control.serve(accounts, stats));
     log::info!(target: "server:start", "Ready, node {}", folder.node());
     while !signals.next_is_stop().await {
         logging::reopen();

@@ -32,6 +32,7 @@ use rjabberd_xmpp::sasl::FakeSalts;
 use rjabberd_xmpp::{BareJid, FullJid};
 
 use crate::accounts::{self, Accounts, LiveSessions};
+use crate::brake::Brake;
 use crate::certificate::Certificates;
 use crate::config::{self, Config, Conflict, ListenerTls, Shaper};
 use crate::registration::Registration;
@@ -105,7 +106,8 @@ impl Entrance {
 /// An address cannot be bound.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     let bind = |listener: &config::Listener| {
-        let socket = rjabberd_listener::bind(listener.address).map_err(|source| StartError::Listen {
+        let bound = rjabberd_listener::bind(listener.address, listener.address_is_default);
+        let socket = bound.map_err(|source| StartError::Listen {
             listener: listener.name.clone(),
             address: listener.address,
             source,
@@ -142,10 +144,12 @@ pub fn start(
         per_address_max: config.limits.connections_per_address_max,
         shared: shared_networks(config),
     });
+    let brake = Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config)));
     c2s::show_bodies(config.log.bodies);
 
     let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
     for Bound { listener, socket } in bound {
+        let brake = brake.clone();
         let shared = Arc::new(Shared {
             settings: Arc::new(settings(config, hosts.clone(), &listener)),
             router: router.clone(),
@@ -162,6 +166,7 @@ pub fn start(
             shaping: shaping(config, &listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
+            may_register: Box::new(move |address| brake.admits(address)),
             connections: connections.clone(),
             counters: counters.clone(),
         });

@@ -42,7 +42,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Writes the config into a new folder, starts the server and waits until it listens for clients.
+    /// Writes the config into a new folder, starts the server and waits until it says that it is ready.
     #[track_caller]
     pub fn start(config: &str) -> Server {
         let mut server = Server::stopped(config);
@@ -57,7 +57,7 @@ impl Server {
         Server { folder, child: None, log: Log::default(), started_at: 0, addresses: Mutex::default() }
     }
 
-    /// Starts the server that is not running, and waits until it listens for clients.
+    /// Starts the server that is not running, and waits until it says that it is ready.
     #[track_caller]
     pub fn run(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
@@ -73,6 +73,7 @@ impl Server {
         self.child = Some(child);
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.address("c2s");
+        self.wait_for_log_after(self.started_at, &["Ready, node "]);
     }
 
     /// The address of a listener by its name in the config, as the log tells it.

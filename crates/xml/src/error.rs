@@ -23,8 +23,8 @@ pub enum XmlError {
     /// A comment, processing instruction, DTD or entity: `restricted-xml` (RFC 6120, 4.9.3.18 and 11.1).
     #[error("restricted xml: {0}")]
     Restricted(&'static str),
-    /// Not UTF-8: `bad-format` (RFC 6120, 4.9.3.1).
-    #[error("bad format: {0}")]
+    /// Not UTF-8: `unsupported-encoding` (RFC 6120, 4.9.3.22 and 11.6).
+    #[error("bad encoding: {0}")]
     BadFormat(&'static str),
     /// The XML declaration names another encoding: `unsupported-encoding` (RFC 6120, 4.9.3.22).
     #[error("unsupported encoding")]

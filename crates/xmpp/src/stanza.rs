@@ -16,6 +16,7 @@ use rjabberd_xml::writer::write_attribute;
 use rjabberd_xml::{Child, Element, Fragment, XmlError};
 
 use crate::address::{self, BadAddress};
+use crate::header::LANG_BYTES_MAX;
 use crate::{Condition, Jid, StanzaError, ns};
 
 /// `type` of a message (RFC 6121, 5.2.2).
@@ -170,7 +171,7 @@ pub struct Stanza {
     pub from: Option<Jid>,
     /// The sender's `id`.
     pub id: Option<String>,
-    /// `xml:lang`, filled in from the stream's (RFC 6120, 8.1.5).
+    /// `xml:lang`, filled in from the stream's (RFC 6120, 8.1.5) where there is none, or one of over 35 bytes.
     pub lang: Option<String>,
     inner: Bytes,
     children: Arc<[Child]>,
@@ -204,7 +205,7 @@ impl Stanza {
         let problem = problem(kind, &to, fragment.attribute("id"), fragment.children().len());
         let invalid_from = from.is_err();
         let id = fragment.attribute("id").map(str::to_owned);
-        let lang = fragment.lang().or(lang).map(str::to_owned);
+        let lang = fragment.lang().filter(|lang| lang.len() <= LANG_BYTES_MAX).or(lang).map(str::to_owned);
         let (inner, children) = fragment.into_content();
         let stanza = Stanza {
             kind: kind.unwrap_or_else(|stand_in| stand_in),

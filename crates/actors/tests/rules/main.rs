@@ -5,5 +5,6 @@
 mod offload;
 mod pace;
 mod port;
+mod quota;
 mod reply;
 mod wheel;

@@ -16,11 +16,7 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
     let control = |control: ControlInput| bound(settings()).input(Input::Control(control));
     match condition {
         StreamCondition::BadFormat => {
-            vec![
-                refused(start(), XmlError::BadFormat("not UTF-8")),
-                refused(bound(settings()), XmlError::BadFormat("not UTF-8")),
-                start().input(header_of(&format!("<stream:flow {STREAM} version='1.0' to='a.example'>"))),
-            ]
+            vec![start().input(header_of(&format!("<stream:flow {STREAM} version='1.0' to='a.example'>")))]
         }
         StreamCondition::BadNamespacePrefix => vec![start().input(header_of(
             "<foobar:stream xmlns='jabber:client' xmlns:foobar='http://etherx.jabber.org/streams' \
@@ -84,7 +80,11 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
             refused(at_bind(settings()), XmlError::Restricted("a comment")),
         ],
         StreamCondition::SystemShutdown => vec![control(ControlInput::Shutdown)],
-        StreamCondition::UnsupportedEncoding => vec![refused(start(), XmlError::UnsupportedEncoding)],
+        StreamCondition::UnsupportedEncoding => vec![
+            refused(start(), XmlError::UnsupportedEncoding),
+            refused(start(), XmlError::BadFormat("not UTF-8")),
+            refused(bound(settings()), XmlError::BadFormat("not UTF-8")),
+        ],
         StreamCondition::UnsupportedStanzaType => vec![
             at_features(settings()).input(element("<pubsub/>")),
             at_features(settings()).input(element("<enable xmlns='urn:xmpp:sm:3'/>")),

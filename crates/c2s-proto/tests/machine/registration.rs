@@ -85,3 +85,18 @@ fn between_login_and_resource_there_is_no_registration() {
     assert!(!play.deeds.iter().any(|action| matches!(action, Action::Route(_))));
     play.is("awaiting_bind");
 }
+
+#[test]
+fn a_stream_that_registers_again_and_again_is_told_to_stop_and_may_still_log_in() {
+    let mut play = at_features(open());
+    for _ in 0..3 {
+        play = play.input(element(REGISTER)).answer(Answer::Reply(None));
+        play = play.input(element(CREATE)).is("registering").answer(Answer::Reply(None));
+    }
+    let play = play.input(element(CREATE)).brings(&[
+        "write <iq from='a.example' id='r' type='error'><error type='modify'>\
+         <not-acceptable xmlns='…stanzas'/><text xmlns='…stanzas' xml:lang='en'>Too many registrations.</text>\
+         </error></iq>",
+    ]);
+    play.input(element(REGISTER)).answer(Answer::Reply(None)).is("awaiting_feature");
+}

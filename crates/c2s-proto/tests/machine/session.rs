@@ -119,6 +119,9 @@ fn a_session_request_is_answered_by_nothing() {
     let play = home().input(element(&session.replace(" to='TO'", "")));
     let play = play.brings(&["write <iq to='romeo@a.example/home' id='s' type='result'/>"]);
     assert!(play.input(element(&session.replace("TO", "juliet@a.example"))).deeds.len() == 1);
+    let get = session.replace(" to='TO'", "").replace("set", "get");
+    let line = crate::play::line(&home().input(element(&get)).deeds[0]);
+    assert!(line.starts_with("route <iq "), "RFC 3921, 3 knows a set only: {line}");
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn presence_sets_the_priority_of_the_session() {
 
 #[test]
 fn a_bad_priority_is_a_bad_request() {
-    for priority in ["128", "-129", "x", "", "1.5"] {
+    for priority in ["128", "-129", "x", "", "1.5", "1<x/>"] {
         let play = home().input(element(&format!("<presence><priority>{priority}</priority></presence>")));
         assert!(play.written().contains("<bad-request "), "{priority}: {}", play.written());
         assert_eq!(play.state.session().unwrap().priority, None);
@@ -250,13 +253,13 @@ fn pong(id: &str) -> Input {
 #[test]
 fn an_idle_client_is_pinged_and_its_answer_goes_no_further() {
     let play = home().input(Input::DeadlinePassed(Deadline::Idle)).brings(&[PING, "set PingAnswer"]);
-    let play = play.input(pong("ping-1")).brings(&["clear PingAnswer"]);
+    let play = play.input(pong("ping-1")).brings(&["clear PingAnswer", "set Idle"]);
     let play = play.input(Input::DeadlinePassed(Deadline::PingAnswer)).brings(&[]);
     let play = play.input(Input::DeadlinePassed(Deadline::Idle));
     assert!(play.written().contains("id='ping-2'"), "{}", play.written());
     let error = "<iq type='error' id='ping-2'><error type='cancel'>\
                  <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
-    play.input(element(error)).brings(&["clear PingAnswer"]).is("established");
+    play.input(element(error)).brings(&["clear PingAnswer", "set Idle"]).is("established");
 }
 
 #[test]
@@ -264,6 +267,7 @@ fn any_element_is_an_answer_and_the_real_one_is_still_ours() {
     let play = home().input(Input::DeadlinePassed(Deadline::Idle));
     let play = play.input(element("<message to='x@a.example'/>")).brings(&[
         "clear PingAnswer",
+        "set Idle",
         "route <message to='x@a.example' from='romeo@a.example/home' xml:lang='de'/>",
     ]);
     let play = play.input(pong("ping-1")).brings(&[]);

@@ -182,6 +182,7 @@ impl Server {
             shaping: Shaping::None,
             times: bounds.times,
             outbox_bytes_max: bounds.outbox_bytes_max,
+            may_register: Box::new(|_| true),
             connections: Arc::new(Connections::default()),
             counters: Arc::new(Counters::default()),
         };

@@ -33,6 +33,7 @@ pub(super) fn build(mut values: Values, file: Option<&Path>) -> Result<Config, V
         store: store(&mut values),
         listeners,
         shapers,
+        registrations_per_address_max: number_or(&values, &["registration", "per_address_per_hour_max"], 10),
         auth: auth(&values),
         limits: limits(&mut values),
         conflict: match values.text(&["sessions", "conflict"]) {
@@ -68,15 +69,16 @@ fn store(values: &mut Values) -> StoreKind {
 }
 
 fn auth(values: &Values) -> Auth {
-    let number = |key: &str, default: u32| {
-        values.number(&["auth", key]).and_then(|found| u32::try_from(found.value).ok()).unwrap_or(default)
-    };
     Auth {
-        iterations: number("iterations", 10_000),
+        iterations: number_or(values, &["auth", "iterations"], 10_000),
         plain_without_tls: values.boolean_or(&["auth", "plain_without_tls"], false),
         // RFC 6120, 6.4.5: at least two and at most five retries.
-        failures_max: number("failures_max", 5),
+        failures_max: number_or(values, &["auth", "failures_max"], 5),
     }
+}
+
+fn number_or(values: &Values, path: &[&str], default: u32) -> u32 {
+    values.number(path).and_then(|found| u32::try_from(found.value).ok()).unwrap_or(default)
 }
 
 fn limits(values: &mut Values) -> Limits {

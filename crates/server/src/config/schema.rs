@@ -56,6 +56,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(&["shapers", "*", "bytes_per_s"], Kind::Number(1, GIB)),
     key(&["shapers", "*", "burst_bytes"], Kind::Number(1, GIB)),
     key(&["registration", "enabled"], Kind::Boolean),
+    key(&["registration", "per_address_per_hour_max"], Kind::Number(1, 1_000_000)),
     key(&["auth", "mechanisms"], Kind::Texts),
     key(&["auth", "iterations"], Kind::Number(4096, 1_000_000)),
     key(&["auth", "plain_without_tls"], Kind::Boolean),

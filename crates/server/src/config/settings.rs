@@ -25,6 +25,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Shapers by name; every shaper that a listener names is in it.
     pub shapers: BTreeMap<String, Shaper>,
+    /// Accounts that may be registered in-band from one address in an hour.
+    pub registrations_per_address_max: u32,
     /// Authentication.
     pub auth: Auth,
     /// Limits and deadlines.

@@ -67,6 +67,8 @@ fn from_the_first_header_to_the_first_message() {
         "<message type='chat' from='{jid}' to='juliet@localhost/balcony'><body>Wherefore art thou?</body></message>"
     ));
     romeo.leaves();
+    // Its last line: all others are there by then.
+    play.server.wait_for_log(&["c2s:close", &jid]);
     check_log(&play, &challenge.text, &response, &success.text);
 }
 

@@ -4,10 +4,14 @@
 
 mod conversation;
 mod hostile;
+mod listening;
+mod liveness;
+mod log_file;
 mod logins;
 mod registration;
 mod routing;
 mod serving;
 mod sessions;
+mod stalled;
 mod stopping;
 mod under_load;

@@ -92,6 +92,37 @@ fn a_changed_password_is_the_only_one_that_works_and_its_owners_sessions_go_on()
 }
 
 #[test]
+fn who_registers_too_often_is_told_so_and_may_log_in() {
+    let play =
+        Play::without_tls(&["registration.enabled = true", "registration.per_address_per_hour_max = 4"]);
+    let refused = "<iq type='error' id='create'><error><not-acceptable/></error></iq>";
+    let mut client = stream(&play);
+    for user in ["one", "two", "three"] {
+        client.sends(&create(user, PASSWORD)).gets("<iq type='result' id='create'/>");
+    }
+    client.sends(&create("four", PASSWORD)).gets(refused);
+    client.logs_in(Hash::Sha1, "one", PASSWORD).binds(None);
+    // Loopback is a network that many share, so only the stream counts.
+    stream(&play).sends(&create("four", PASSWORD)).gets("<iq type='result' id='create'/>");
+    stream(&play).sends(&create("five", PASSWORD)).gets("<iq type='result' id='create'/>");
+}
+
+#[test]
+fn an_address_registers_so_many_accounts_an_hour_however_many_its_streams_are() {
+    let play = Play::without_tls(&[
+        "registration.enabled = true",
+        "registration.per_address_per_hour_max = 1",
+        "limits.shared_networks = []",
+    ]);
+    stream(&play).sends(&create("one", PASSWORD)).gets("<iq type='result' id='create'/>");
+    stream(&play)
+        .sends(&create("two", PASSWORD))
+        .gets("<iq type='error' id='create'><error><not-acceptable/></error></iq>");
+    assert!(!play.server.succeeds(&["user", "list"], "").contains("two"));
+    play.server.wait_for_log(&["c2s:registration", "too many registrations from 127.0.0.1"]);
+}
+
+#[test]
 fn nobody_changes_the_password_of_another() {
     let mut play = on();
     play.account("juliet");

@@ -51,8 +51,10 @@ async fn main() -> Result<ExitCode, Fault> {
     let mut salted: Vec<Option<SaltedPassword>> = vec![None; clients];
     for _ in 0..rounds {
         report.round(address, &mut salted).await?;
-        let after = server.wait_for_stats(|stats| stats["sessions"] == 0 && stats["connections"] == 0);
-        report.actors_left |= alive(&after) != before;
+        // A receiver hears its peer out a while after its connection is no longer counted.
+        server.wait_for_stats(|stats| {
+            stats["sessions"] == 0 && stats["connections"] == 0 && alive(stats) == before
+        });
         report.resident_kib.push(server.figures().resident_kib);
     }
     report.server = Some(server.figures());
@@ -88,7 +90,6 @@ struct Report {
     messages_per_s: Vec<u64>,
     /// Before the first round and after each.
     resident_kib: Vec<u64>,
-    actors_left: bool,
     server: Option<Figures>,
 }
 
@@ -162,10 +163,7 @@ impl Report {
     }
 
     fn is_good(&self) -> bool {
-        self.lost + self.doubled + self.disordered == 0
-            && self.arrived > 0
-            && !self.actors_left
-            && !self.memory_grew()
+        self.lost + self.doubled + self.disordered == 0 && self.arrived > 0 && !self.memory_grew()
     }
 
     fn json(&self, before: &BTreeMap<String, u64>) -> String {
@@ -180,7 +178,6 @@ impl Report {
             "messages_per_s": self.messages_per_s,
             "resident_kib": self.resident_kib,
             "memory_grew": self.memory_grew(),
-            "actors_left": self.actors_left,
             "actors_before": before,
             "threads": self.server.map(|figures| figures.threads),
             "files": self.server.map(|figures| figures.files),

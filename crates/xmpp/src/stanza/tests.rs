@@ -96,6 +96,9 @@ fn the_language_of_the_stream_fills_in() {
     assert_eq!(lang_of("<message/>").as_deref(), Some("de"));
     assert_eq!(lang_of("<message xml:lang='en'/>").as_deref(), Some("en"));
     assert_eq!(stanza("<message/>").lang, None);
+    let (long, longest) = ("x".repeat(36), "x".repeat(35));
+    assert_eq!(lang_of(&format!("<message xml:lang='{long}'/>")).as_deref(), Some("de"), "RFC 5646, 4.4.1");
+    assert_eq!(lang_of(&format!("<message xml:lang='{longest}'/>")), Some(longest));
 }
 
 #[track_caller]
