@@ -76,6 +76,18 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Sets the options that every client's socket has.
+///
+/// # Errors
+/// The socket is gone already.
+pub fn set_options(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let options = SockRef::from(socket);
+    options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    options.set_tcp_keepalive(&keepalive)
+}
+
 impl Transport {
     /// Takes over an accepted socket, on the arbiter where it will live.
     ///
@@ -84,11 +96,7 @@ impl Transport {
     pub fn new(socket: std::net::TcpStream) -> io::Result<Rc<Transport>> {
         socket.set_nonblocking(true)?;
         let socket = TcpStream::from_std(socket)?;
-        socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-        options.set_tcp_keepalive(&keepalive)?;
+        set_options(&socket)?;
         let (peer, local) = (canonical(socket.peer_addr()?), canonical(socket.local_addr()?));
         Ok(Rc::new(Transport {
             socket,
