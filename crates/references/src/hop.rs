@@ -144,8 +144,8 @@ impl Actor for C2s {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        let own = |_: &Box<[u8]>, seat: &Port<Deliver>| Arc::ptr_eq(seat.mailbox(), &self.mailbox);
-        self.seats.remove_if(self.dialogue.user().as_bytes(), own);
+        let user = self.dialogue.user().as_bytes();
+        self.seats.remove_if(user, |_, seat| Arc::ptr_eq(seat.mailbox(), &self.mailbox));
         self.transport.shut_down_writing();
     }
 }

@@ -6,13 +6,16 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind::WouldBlock};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -32,7 +35,7 @@ type Peers = DashMap<Box<[u8]>, Arc<Peer>>;
 
 /// A connection as others see it.
 struct Peer {
-    socket: TcpStream,
+    socket: OwnedWriteHalf,
     backlog: Mutex<Backlog>,
 }
 
@@ -72,7 +75,8 @@ impl Peer {
         while !backlog.bytes.is_empty() {
             match self.socket.try_write(&backlog.bytes) {
                 Ok(written) => drop(backlog.bytes.drain(..written)),
-                Err(error) if error.kind() == WouldBlock => match self.socket.poll_write_ready(task) {
+                Err(error) if error.kind() == WouldBlock => match self.socket.as_ref().poll_write_ready(task)
+                {
                     Poll::Ready(ready) => ready?,
                     Poll::Pending => return Ok(()),
                 },
@@ -119,10 +123,10 @@ async fn carry(
     peers: Arc<Peers>,
 ) {
     while let Some(socket) = sockets.recv().await {
-        if let Ok(peer) = register(socket) {
+        if let Ok((socket, peer)) = register(socket) {
             let assembler = Assembler::new(framing());
             let (can, peers) = (can.clone(), peers.clone());
-            let mut connection = Connection { peer, assembler, dialogue: Dialogue::New, can, peers };
+            let mut connection = Connection { socket, peer, assembler, dialogue: Dialogue::New, can, peers };
             // Whether the client left or its connection broke makes no difference here.
             tokio::spawn(async move {
                 let _ended = poll_fn(|task| connection.poll(task)).await;
@@ -132,14 +136,16 @@ async fn carry(
     }
 }
 
-fn register(socket: std::net::TcpStream) -> io::Result<Arc<Peer>> {
+fn register(socket: std::net::TcpStream) -> io::Result<(OwnedReadHalf, Arc<Peer>)> {
     socket.set_nonblocking(true)?;
     let socket = TcpStream::from_std(socket)?;
     rjabberd_transport::set_options(&socket)?;
-    Ok(Arc::new(Peer { socket, backlog: Mutex::default() }))
+    let (read, write) = socket.into_split();
+    Ok((read, Arc::new(Peer { socket: write, backlog: Mutex::default() })))
 }
 
 struct Connection {
+    socket: OwnedReadHalf,
     peer: Arc<Peer>,
     assembler: Assembler,
     dialogue: Dialogue,
@@ -152,14 +158,13 @@ impl Connection {
     fn poll(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.peer.flush(task)?;
         loop {
-            ready!(self.peer.socket.poll_read_ready(task))?;
-            let over = BUFFER.with_borrow_mut(|buffer| match self.peer.socket.try_read(buffer) {
-                Ok(0) => Ok(true),
-                Ok(bytes) => Ok(self.take(&buffer[..bytes])),
-                Err(error) if error.kind() == WouldBlock => Ok(false),
-                Err(error) => Err(error),
-            })?;
-            if over {
+            // `poll_read` knows from a buffer that is not full that there is no more; `try_read` would ask again.
+            let over = BUFFER.with_borrow_mut(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.socket).poll_read(task, &mut buffer))?;
+                Poll::Ready(io::Result::Ok(buffer.filled().is_empty() || self.take(buffer.filled())))
+            });
+            if ready!(over)? {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -167,12 +172,16 @@ impl Connection {
 
     /// Carries out what was read; true when the stream is over.
     fn take(&mut self, read: &[u8]) -> bool {
-        let Connection { peer, assembler, dialogue, can, peers } = self;
+        let Connection { socket: _, peer, assembler, dialogue, can, peers } = self;
         let (mut reply, mut over) = (Vec::new(), false);
         let taken = assembler.feed(read, |frame| match dialogue.take(can, frame, &mut reply) {
             Deed::Answered => {}
             Deed::Bound(user) => drop(peers.insert(user.as_bytes().into(), peer.clone())),
             Deed::Message(to) => {
+                // What was answered before comes first, also where the client writes to itself.
+                if !reply.is_empty() {
+                    peer.write(&std::mem::take(&mut reply));
+                }
                 if let Some(addressee) = peers.get(to) {
                     STAMPED.with_borrow_mut(|stamped| {
                         stamped.clear();

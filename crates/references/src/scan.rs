@@ -7,10 +7,6 @@ use memchr::{memchr, memchr2, memmem};
 /// Where the frame at the start of `bytes` ends: a stream header, a stream's end, or an element; `None` when its end is
 /// not there yet.
 pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
-    if bytes.starts_with(b"<message") {
-        // Nearly everything that is read.
-        return memmem::find(bytes, b"</message>").map(|at| at + b"</message>".len());
-    }
     if bytes.starts_with(b"<?") {
         let declaration = memmem::find(bytes, b"?>")? + 2;
         return Some(declaration + memchr(b'>', &bytes[declaration..])? + 1);
@@ -18,6 +14,10 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     let tag = memchr(b'>', bytes)? + 1;
     if bytes.starts_with(b"<stream:stream") || bytes.starts_with(b"</") || bytes[tag - 2] == b'/' {
         return Some(tag);
+    }
+    if bytes.starts_with(b"<message") {
+        // Nearly everything that is read.
+        return memmem::find(&bytes[tag..], b"</message>").map(|at| tag + at + b"</message>".len());
     }
     let name = &bytes[1..memchr2(b' ', b'>', bytes)?];
     let closes =
@@ -59,6 +59,7 @@ mod tests {
         check("<auth mechanism='SCRAM-SHA-1'>YQ==</auth>");
         check("<iq type='set'><bind><resource>a</resource></bind></iq>");
         check("<presence/>");
+        check("<message to='a@b'/>");
         check("<presence><c node='a'/></presence>");
         check("<message to='a@b/c' type='chat'><body>But soft</body></message>");
     }
