@@ -23,8 +23,8 @@ class Figures:
         return quotient(self.cpu_us(phase, server), self.cpu_us(phase, "r1"))
 
     def p99_ms(self, phase, server):
-        latency = self.run(phase, server).get("latency_ms") or {}
-        return latency.get("p99")
+        latency = self.run(phase, server).get("latency_us") or {}
+        return latency["p99"] / 1000 if "p99" in latency else None
 
     def per_second(self, phase, server):
         return self.run(phase, server).get("ops_per_s")

@@ -13,10 +13,9 @@ from pathlib import Path
 from . import generator, servers, setup
 from .servers import Fault
 
-# Fewer than in the chat phases: under callgrind each session costs milliseconds.
-TALKERS = 100
-MESSAGES = (1_000, 6_000)
-PERF_MESSAGES = (50_000, 250_000)
+# Talkers, and messages of each in the two runs: few, for callgrind takes a millisecond for one. The warm-up of both
+# runs is the same from 200 on, and falls out of the difference with the logins.
+LOADS = {"callgrind": (10, (200, 500)), "perf": (100, (500, 2_500))}
 
 
 def way():
@@ -36,32 +35,27 @@ def way():
 
 def per_message(name, window, how):
     """Instructions for one message on a server of that name."""
-    counts, messages = [], PERF_MESSAGES if how == "perf" else MESSAGES
+    talkers, messages = LOADS[how]
+    arguments = ["--sessions", talkers, "--window", window, "--settle", 0, "--stanza-bytes", 245]
+    counts = []
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
-        for count in messages:
-            counts.append(count_by[how](servers.KINDS[name], Path(work), window, count))
-    return (counts[1] - counts[0]) / (messages[1] - messages[0])
+        for each in messages:
+            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), [*arguments, "--messages", each]))
+    return (counts[1] - counts[0]) / (messages[1] - messages[0]) / talkers
 
 
-def chat(server, window, count):
-    arguments = ["--sessions", TALKERS, "--window", window, "--messages", count, "--stanza-bytes", 245]
-    done = generator.run(server, "chat", arguments)
-    if not done.get("operations"):
-        raise Fault(f"no message was delivered by {server.name}")
-
-
-def by_perf(kind, work, window, count):
+def by_perf(kind, work, arguments):
     with kind(work) as server:
         counter = subprocess.Popen(
             ["perf", "stat", "-x", ",", "-e", "instructions:u", "-p", str(server.pid)],
             stderr=subprocess.PIPE, text=True,
         )
-        chat(server, window, count)
+        generator.run(server, "chat", arguments)
         server.process.terminate()
         return int(counter.communicate()[1].split(",")[0])
 
 
-def by_callgrind(kind, work, window, count):
+def by_callgrind(kind, work, arguments):
     class Watched(kind):
         """The server under callgrind."""
 
@@ -70,7 +64,7 @@ def by_callgrind(kind, work, window, count):
             return watch + super().command()
 
     with Watched(work) as server:
-        chat(server, window, count)
+        generator.run(server, "chat", arguments)
         server.stop()
         counted = re.search(r"^(?:summary|totals): (\d+)", (server.folder / "callgrind.out").read_text(), re.M)
         if not counted:
@@ -78,4 +72,4 @@ def by_callgrind(kind, work, window, count):
         return int(counted[1])
 
 
-count_by = {"perf": by_perf, "callgrind": by_callgrind}
+COUNT_BY = {"perf": by_perf, "callgrind": by_callgrind}

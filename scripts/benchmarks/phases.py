@@ -48,18 +48,19 @@ def all_phases(small):
         slow = {name: [one(1_000), one(1_000)] for name in ("ejabberd", "prosody")}
         phases.append(Phase(f"login-{kind}", named, [one(4_000), one(4_000)], tls, slow))
         for size, sessions in sizes.items():
-            idle = ["--sessions", sessions, "--settle", 2 if small else 5]
+            watched = 2 if small else 10 if size == SIZES[-1] else 5
+            idle = ["--sessions", sessions, "--settle", 3, "--idle-seconds", watched]
             traffic = idle + ["--traffic", 100]
-            # 15,000 sessions with 100 messages each way are three million deliveries: minutes for the slower two.
+            # 15,000 sessions with 100 messages each are 1.5 million: minutes for the slower two.
             slow = {name: [("idle", idle)] for name in ("ejabberd", "prosody") if size > 1_000}
             phases.append(Phase(f"idle-{kind}-{size}", named, [("idle", traffic)], tls, slow))
-    chat = ["--sessions", talkers, "--stanza-bytes", STANZA_BYTES, "--seconds", seconds]
+    chat = ["--sessions", talkers, "--stanza-bytes", STANZA_BYTES, "--seconds", seconds, "--settle", 1]
     for window in (1, 8):
         phases.append(Phase(f"chat-w{window}", EVERY, [("chat", chat + ["--window", window])]))
     for rate in (1_000, 5_000):
         phases.append(Phase(f"rate-{rate}", USUAL, [("rate", chat + ["--rate", rate])]))
     for size, sessions in sizes.items():
-        crowd = chat + ["--window", 1, "--idle-sessions", sessions]
+        crowd = chat + ["--window", 1, "--idle-sessions", sessions, "--idle-seconds", 1]
         phases.append(Phase(f"crowd-{size}", EVERY, [("chat", crowd)]))
     return phases
 
@@ -112,6 +113,11 @@ def summary(row):
 
 
 def one_line(run):
-    keys = ["operations", "ops_per_s", "server_cpu_us_per_op", "kib_per_session"]
-    parts = [f"{key} {run[key]:,.1f}" for key in keys if isinstance(run.get(key), (int, float))]
-    return ", ".join(parts)
+    units = {
+        "operations": "operations",
+        "server_cpu_us_per_op": "µs each",
+        "kib_per_session": "KiB a session",
+        "idle_cpu_percent": "% of a core when idle",
+    }
+    parts = [f"{run[key]:,.1f} {unit}" for key, unit in units.items() if isinstance(run.get(key), (int, float))]
+    return ", ".join(parts) + ("" if run.get("ok") else f" NOT CLEAN: {run.get('errors')}, {run.get('lost')} lost")

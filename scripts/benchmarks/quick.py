@@ -42,7 +42,7 @@ def run():
 
 
 def chat(pair, window):
-    arguments = ["--sessions", TALKERS, "--window", window, "--seconds", SECONDS, "--stanza-bytes", 245]
+    arguments = ["--sessions", TALKERS, "--window", window, "--seconds", SECONDS, "--warmup", 0.3, "--settle", 0, "--stanza-bytes", 245]
     taken = [[], []]
     for number in range(RUNS):
         # Each goes first in every other pair.
@@ -59,7 +59,7 @@ def login(server):
 
 def p99(server):
     arguments = ["--sessions", TALKERS, "--rate", 1_000, "--seconds", 5, "--stanza-bytes", 245]
-    return generator.run(server, "rate", arguments)["latency_ms"]["p99"]
+    return generator.run(server, "rate", arguments)["latency_us"]["p99"] / 1000
 
 
 def counted():
