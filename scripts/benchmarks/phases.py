@@ -19,6 +19,8 @@ SIZES = [1_000, 5_000, 15_000]
 TALKERS = 1_000
 STANZA_BYTES = 245
 STARTS = 5
+# Erlang's memory falls for some seconds after the start.
+SETTLE_S = 3
 
 
 @dataclass
@@ -89,6 +91,8 @@ def run_one(phase, server):
             runs = phase.runs_on(server.name)
             row["commands"] = [generator.shown(what, arguments, phase.tls) for what, arguments in runs]
             with server:
+                if phase.name.startswith("idle-"):
+                    time.sleep(SETTLE_S)
                 row["runs"] = [generator.run(server, what, arguments, phase.tls) for what, arguments in runs]
     except (Fault, OSError) as fault:
         row["fault"] = str(fault)
