@@ -50,7 +50,7 @@ impl Driver {
         Driver { engine, events: Engine::events(), server, takes_samples }
     }
 
-    /// Runs until the work is over; false if that took longer than `limit`.
+    /// Runs until the work is over; false if that took longer than `limit`. What has a name tells its progress.
     pub fn drive(&mut self, name: &str, work: &mut impl Work, limit: Duration) -> io::Result<bool> {
         self.drive_sampled(name, work, limit, &mut Vec::new())
     }
@@ -74,7 +74,7 @@ impl Driver {
             if elapsed >= limit {
                 return Ok(false);
             }
-            if elapsed >= progress_at {
+            if elapsed >= progress_at && !name.is_empty() {
                 progress_at += PROGRESS;
                 progress(&format!("{name}: {} done after {} s", work.operations(), elapsed.as_secs()));
             }
@@ -98,7 +98,7 @@ impl Driver {
     /// Lets this time pass; sessions answer what they are asked. Returns what was lost.
     pub fn rest(&mut self, time: Duration) -> io::Result<Errors> {
         let mut rest = Rest { until: Instant::now() + time, lost: Errors::default() };
-        self.drive("rest", &mut rest, time * 2)?;
+        self.drive("", &mut rest, time * 2)?;
         Ok(rest.lost)
     }
 
@@ -111,7 +111,7 @@ impl Driver {
                 leave.left += 1;
             }
         }
-        self.drive("leave", &mut leave, Duration::from_secs(10))?;
+        self.drive("", &mut leave, Duration::from_secs(10))?;
         (0..sessions).for_each(|index| self.engine.drop_session(index));
         Ok(())
     }

@@ -221,7 +221,8 @@ impl Engine {
                 self.flush_one(index, work);
             }
             if event.is_readable() || event.is_error() || event.is_read_closed() {
-                self.read(index, work);
+                let has_ended = event.is_error() || event.is_read_closed();
+                self.read(index, has_ended, work);
             }
             self.flush(work);
         }
@@ -247,14 +248,16 @@ impl Engine {
         }
     }
 
-    fn read(&mut self, index: usize, work: &mut impl Work) {
+    /// Reads what there is. A short read has taken it all, and what comes later is an event of its own; but an end that
+    /// was told already is not told again.
+    fn read(&mut self, index: usize, has_ended: bool, work: &mut impl Work) {
         let mut buffer = std::mem::take(&mut self.buffer);
         while let Some(session) = self.sessions[index].as_mut() {
             match session.read(&mut buffer) {
                 Ok(None) => break,
                 Ok(Some(0)) => self.ended(index, work),
                 Ok(Some(count)) => {
-                    let may_have_more = count == buffer.len() || session.has_tls();
+                    let may_have_more = count == buffer.len() || session.has_tls() || has_ended;
                     if let Err(fault) = self.take_in(index, &buffer[..count], work) {
                         self.fail(index, fault, work);
                     }

@@ -11,6 +11,9 @@ use crate::{
 /// The largest piece that is waited for.
 const PIECE_BYTES_MAX: usize = 16 << 20;
 
+/// What has ended, and its bytes.
+pub(crate) type Piece<'a> = (Found, Cow<'a, [u8]>);
+
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
     scanner: Scanner,
@@ -20,7 +23,7 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     /// Takes the next piece off `bytes`; with none complete, keeps what there is and leaves nothing.
-    pub(crate) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<(Found, Cow<'a, [u8]>)>, Fault> {
+    pub(crate) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Piece<'a>>, Fault> {
         if let Some((end, found)) = self.scanner.scan(bytes)? {
             let (piece, rest) = bytes.split_at(end);
             *bytes = rest;

@@ -7,6 +7,7 @@
 //! It uses no crate of the server: what both got wrong would look right.
 
 pub mod accounts;
+mod chart;
 pub mod command_line;
 pub mod driver;
 pub mod element;
@@ -17,6 +18,7 @@ pub mod login;
 pub mod logins;
 pub mod measure;
 pub mod message;
+pub mod page;
 pub mod phases;
 pub mod process;
 pub mod scanner;
@@ -28,6 +30,7 @@ pub mod timer;
 pub mod tls;
 
 use std::{
+    fs,
     io::{self, BufWriter},
     process::ExitCode,
 };
@@ -66,6 +69,11 @@ fn phase(phase: Phase, options: &Options) -> Result<bool, PhaseError> {
     raise_file_limit();
     let outcome = phases::run(phase, options)?;
     print_line(&outcome.figures.clone().into())?;
+    if let Some(path) = &options.report {
+        fs::write(path, page::page(&outcome))
+            .map_err(|error| PhaseError::Options(format!("{}: {error}", path.display())))?;
+        progress(&format!("the report is {}", path.display()));
+    }
     Ok(outcome.is_good)
 }
 

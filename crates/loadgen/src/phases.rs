@@ -68,6 +68,9 @@ pub fn run(phase: Phase, options: &Options) -> Result<Outcome, PhaseError> {
     if phase == Phase::Rate && !(options.rate > 0.0 && options.rate <= 1e6) {
         return Err(PhaseError::Options("--rate must be above 0 and at most 1000000".to_owned()));
     }
+    if phase == Phase::Rate && options.messages.is_some() {
+        return Err(PhaseError::Options("rate takes --seconds, not --messages".to_owned()));
+    }
     let sessions = if talks { talkers + options.idle_sessions } else { talkers };
     let server = Processes::new(&options.server_pid, options.with_children).map_err(PhaseError::Options)?;
     let target = Target {
@@ -226,12 +229,7 @@ impl Running<'_> {
             Phase::Rate => Pattern::Clock(Schedule::new(self.options.rate)),
             _ => Pattern::Window(self.options.window.max(1)),
         };
-        let limit = match (phase, self.options.limit()) {
-            (Phase::Rate, Limit::Messages(_)) => {
-                return Err(PhaseError::Options("rate takes --seconds, not --messages".to_owned()));
-            }
-            (_, limit) => limit,
-        };
+        let limit = self.options.limit();
         let warmup = match limit {
             Limit::Messages(each) => Limit::Messages((each / 10).clamp(1, WARMUP_MESSAGES_MAX)),
             Limit::Time(_) => Limit::Time(self.options.warmup),

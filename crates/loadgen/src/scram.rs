@@ -92,17 +92,26 @@ impl Keys {
     }
 }
 
-/// The keys that were derived so far, by all that they depend on.
+/// All that keys depend on.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Source {
+    hash: ScramHash,
+    iterations: u32,
+    salt: Box<[u8]>,
+    password: Box<str>,
+}
+
+/// The keys that were derived so far.
 #[derive(Debug, Default)]
 pub struct KeyCache {
-    keys: HashMap<(ScramHash, u32, Box<[u8]>, Box<str>), Keys>,
+    keys: HashMap<Source, Keys>,
 }
 
 impl KeyCache {
     fn get(&mut self, hash: ScramHash, password: &str, salt: Vec<u8>, iterations: u32) -> &Keys {
-        let key = (hash, iterations, salt.into_boxed_slice(), password.into());
-        self.keys.entry(key).or_insert_with_key(|(hash, iterations, salt, password)| {
-            Keys::derive(*hash, password, salt, *iterations)
+        let source = Source { hash, iterations, salt: salt.into_boxed_slice(), password: password.into() };
+        self.keys.entry(source).or_insert_with_key(|source| {
+            Keys::derive(source.hash, &source.password, &source.salt, source.iterations)
         })
     }
 }

@@ -276,6 +276,11 @@ impl Work for Talk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        engine::Target,
+        login::{Account, Mechanism},
+        message::Size,
+    };
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -298,5 +303,68 @@ mod tests {
         let mut schedule = Schedule::new(333.0);
         let end = Duration::from_secs(3);
         assert_eq!(std::iter::from_fn(|| schedule.next_due(end, end)).count(), 999);
+    }
+
+    /// A talk between two sessions that are not connected: what would be sent goes nowhere.
+    fn talk(window: u32) -> (Engine, Talk) {
+        let target = Target {
+            address: ([127, 0, 0, 1], 1).into(),
+            sources: Vec::new(),
+            account: Account {
+                prefix: "u".to_owned(),
+                first: 0,
+                domain: "localhost".to_owned(),
+                resource: "load".to_owned(),
+                password: String::new(),
+                mechanism: Mechanism::Plain,
+                starttls: false,
+            },
+            tls: None,
+        };
+        let mut engine = Engine::new(target, 2).unwrap();
+        let composer = Composer::new(Size::Body(1));
+        let mut talk = Talk::new(&engine, b't', 2, Pattern::Window(window), Limit::Messages(3), composer);
+        talk.begin(&mut engine);
+        (engine, talk)
+    }
+
+    fn comes(engine: &mut Engine, talk: &mut Talk, index: usize, stanza: &str) {
+        talk.on(engine, index, Event::Stanza(stanza.as_bytes()), Instant::now());
+    }
+
+    #[test]
+    fn a_closed_loop_sends_the_next_when_one_has_come_and_ends_with_the_last() {
+        let (mut engine, mut talk) = talk(2);
+        assert_eq!((talk.sent, talk.flying), (4, 4));
+        for number in 0..3 {
+            comes(&mut engine, &mut talk, 1, &format!("<message id='t0.{number}'/>"));
+            assert!(!talk.is_over());
+            comes(&mut engine, &mut talk, 0, &format!("<message id='t1.{number}'/>"));
+        }
+        assert!(talk.is_over());
+        assert_eq!((talk.sent, talk.received, talk.flying), (6, 6, 0));
+        assert_eq!((talk.disordered, talk.duplicated, talk.errors.total()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_doubled_disordered_bounced_or_strange_is_counted() {
+        let (mut engine, mut talk) = talk(3);
+        comes(&mut engine, &mut talk, 1, "<message id='t0.1'/>");
+        assert_eq!((talk.disordered, talk.duplicated), (1, 0));
+        comes(&mut engine, &mut talk, 1, "<message id='t0.1'/>");
+        assert_eq!((talk.disordered, talk.duplicated, talk.received), (1, 1, 1));
+        let bounce = "<message id='t0.0' type='error'><error><item-not-found/></error></message>";
+        comes(&mut engine, &mut talk, 0, bounce);
+        assert_eq!(talk.errors.worst(), Some("bounced: item-not-found"));
+        assert_eq!((talk.received, talk.flying), (1, 4));
+        for strange in ["<message id='t0.2'/>", "<message id='w1.0'/>", "<message id='t1.9'/>"] {
+            comes(&mut engine, &mut talk, 0, strange);
+        }
+        assert_eq!(talk.errors.total(), 4);
+        for other in ["<presence id='t1.0'/>", "<message/>", "<message id='t7.0'/>"] {
+            comes(&mut engine, &mut talk, 0, other);
+        }
+        assert_eq!((talk.errors.total(), talk.received), (4, 1));
+        assert!(!talk.is_over());
     }
 }
