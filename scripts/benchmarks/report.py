@@ -22,7 +22,8 @@ def write(results, small):
     drawn = draw(figures)
     for name, svg in drawn.items():
         (folder / f"{name}.svg").write_text(svg)
-    parts = [head(results, small), summary(figures), anatomy(figures), pictures(drawn), details(figures), method(results)]
+    unclean = unclean_runs(results)
+    parts = [head(results, small), summary(figures), anatomy(figures), pictures(drawn), details(figures), unclean, method(results)]
     page.write_text("\n".join(part.strip("\n") + "\n" for part in parts if part))
     print(page)
 
@@ -36,8 +37,8 @@ def head(results, small):
     elif busy and statistics.median(busy) > BUSY_MAX:
         notes.append(
             "**A draft: other programs took "
-            f"{statistics.median(busy) * 100:.0f} % of the cores while this was measured. Only ratios in one row say "
-            "anything.**\n"
+            f"{statistics.median(busy) * 100:.0f} % of the cores while this was measured. Only ratios within one row "
+            "say anything.**\n"
         )
     failed = [f"- {row['phase']} on {row['server']}: {row['fault']}" for row in rows if "fault" in row]
     if failed:
@@ -170,6 +171,18 @@ def details(f):
     return "\n".join(parts)
 
 
+def unclean_runs(results):
+    """Runs in which something was lost, late or refused: their figures are of what was done."""
+    lines = []
+    for row in results.rows.values():
+        for run in row.get("runs", []):
+            if not run.get("ok"):
+                errors = "; ".join(f"{count} × {what}" for what, count in (run.get("errors") or {}).items())
+                lost = f"{run.get('lost', 0):,} messages not delivered in time"
+                lines.append(f"- {row['phase']} on {NAMES[row['server']]}: {errors or lost}")
+    return "### What did not go well\n" + "\n".join(lines) + "\n" if lines else ""
+
+
 def method(results):
     rows = list(results.rows.values())
     machines = sorted({describe(row["machine"]) for row in rows})
@@ -209,7 +222,7 @@ What `scripts/bench` ran, with target, domain, password, source addresses and th
 {newline.join(commands)}
 ```
 
-[Operations](operations.md#measuring) says how to run it again.
+[Load](load.md#beside-other-servers) says how to run it again.
 """
 
 
