@@ -59,7 +59,7 @@ def lines(title, unit, over, series):
             if tick * step <= high * 1.001:
                 y = place(xs[0], tick * step)[1]
                 drawn.append(f'<path d="M{left} {y:.1f}H{WIDTH - right}" stroke="{LINE}"/>')
-                drawn.append(text(left - 8, y + 4, number(tick * step), anchor="end"))
+                drawn.append(text(left - 8, y + 4, f"{tick * step:,g}", anchor="end"))
         tick *= 10
     for x in xs:
         drawn.append(text(place(x, low)[0], top + height + 20, f"{x:,}", anchor="middle"))
