@@ -93,8 +93,9 @@ impl Chart<'_> {
         if let Some(marks) = &self.marks {
             return marks.iter().filter(|(at, _)| (first..=last).contains(at)).cloned().collect();
         }
-        let place = |mark| first + (last - first) * mark as f64 / (MARKS - 1) as f64;
-        (0..MARKS).map(|mark| (place(mark), figure(place(mark)))).collect()
+        let step = round_up((last - first) / MARKS as f64);
+        let marks = (0..=MARKS + 1).map(|mark| ((first / step).ceil() + mark as f64) * step);
+        marks.take_while(|at| *at <= last).map(|at| (at, figure(at))).collect()
     }
 }
 
@@ -131,9 +132,18 @@ mod tests {
     fn the_highest_point_lies_at_the_top_and_zero_at_the_bottom() {
         let svg = chart(vec![(0.0, 0.0), (1.0, 20.0)], false).svg();
         assert!(svg.contains("<polyline points='64.0,200.0 708.0,12.0'/>"), "{svg}");
-        assert!(svg.contains(">20</text>") && svg.contains(">0.25</text>"), "{svg}");
+        assert!(svg.contains(">20</text>") && svg.contains(">0.4</text>"), "{svg}");
         let svg = chart(vec![(0.0, 1.0), (1.0, 1000.0)], true).svg();
         assert!(svg.contains("<polyline points='64.0,200.0 708.0,12.0'/>"), "{svg}");
+    }
+
+    #[test]
+    fn the_axis_across_is_marked_at_round_numbers_within_it() {
+        let places = chart(vec![], false).places(0.25, 5.1);
+        assert_eq!(
+            places.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(),
+            ["1", "2", "3", "4", "5"]
+        );
     }
 
     #[test]

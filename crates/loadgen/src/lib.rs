@@ -44,6 +44,9 @@ use crate::{
     phases::{Phase, PhaseError},
 };
 
+/// The share of a core from which the generator is the limit.
+const OWN_PERCENT_MAX: f64 = 90.0;
+
 /// The program. Ends with 0 if all was well, 1 if something was lost or failed, 2 if it could not be tried.
 pub fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
@@ -69,6 +72,10 @@ fn phase(phase: Phase, options: &Options) -> Result<bool, PhaseError> {
     raise_file_limit();
     let outcome = phases::run(phase, options)?;
     print_line(&outcome.figures.clone().into())?;
+    let own_percent = outcome.figures.get("generator_cpu_percent").and_then(|percent| percent.as_f64());
+    if own_percent.is_some_and(|percent| percent > OWN_PERCENT_MAX) {
+        progress("the generator was busy nearly all the time: latency and throughput are its own limit");
+    }
     if let Some(path) = &options.report {
         fs::write(path, page::page(&outcome))
             .map_err(|error| PhaseError::Options(format!("{}: {error}", path.display())))?;
