@@ -1,0 +1,1 @@
+"""Benches of rjabberd beside other servers; the entry is `scripts/bench`."""
