@@ -5,10 +5,12 @@ deadline.
 """
 
 import asyncio
+import base64
 import json
 import os
 import sys
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from server import PATIENCE_S, ROOT, Server
 
@@ -16,6 +18,9 @@ HERE = Path(__file__).resolve().parent
 PASSWORD = "päss wörd <&>"
 # xmpp.js encodes PLAIN as Latin-1, where RFC 4616 demands UTF-8: it gets a password in ASCII.
 PASSWORDS = {"slixmpp": PASSWORD, "aioxmpp": PASSWORD, "xmpp.js": "pass word <&>"}
+SECOND_PASSWORD = "sécond <&>"
+# How each client says that its password was not taken.
+REFUSALS = {"slixmpp": "no mechanism worked", "aioxmpp": "AuthenticationFailure", "xmpp.js": "not-authorized"}
 BODIES = ["hello", "grüße <&> \"'", "one\ntwo\ttabs", "\U0001f98a fox", "x" * 5000, "]]>"]
 CLIENTS = {
     "slixmpp": ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"],
@@ -171,11 +176,19 @@ async def ask(peer, what):
 async def wrong_password(server, kind, mechanism):
     peer = await Peer.start(kind, server, f"guest-{kind.replace('.', '')}", mechanism, password="wrong")
     try:
-        await peer.online(mechanism)
-    except Failed:
-        return
+        await refused(peer, mechanism)
     finally:
         await peer.quit()
+
+
+async def refused(peer, mechanism):
+    """The login fails, and for that reason."""
+    try:
+        await peer.online(mechanism)
+    except Failed as error:
+        if REFUSALS[peer.kind] not in str(error):
+            raise
+        return
     raise Failed("logged in")
 
 
@@ -186,10 +199,10 @@ async def registration(server):
     try:
         await peer.wait("registered")
         await peer.online(mechanism)
-        await peer.asks("password", password="second")
+        await peer.asks("password", password=SECOND_PASSWORD)
     finally:
         await peer.quit()
-    peer = await Peer.start("slixmpp", server, user, mechanism, password="second")
+    peer = await Peer.start("slixmpp", server, user, mechanism, password=SECOND_PASSWORD)
     try:
         await peer.online(mechanism)
         peer.do(do="unregister")
@@ -201,7 +214,7 @@ async def registration(server):
                 raise
     finally:
         await peer.quit()
-    peer = await Peer.start("slixmpp", server, user, mechanism, password="second")
+    peer = await Peer.start("slixmpp", server, user, mechanism, password=SECOND_PASSWORD)
     try:
         await peer.wait("failed")
     except Failed as error:
@@ -240,6 +253,15 @@ async def run(server, report):
         await resident.quit()
 
 
+def secrets():
+    """Every password as it may stand in a log: as it is, in XML, and in what SASL makes of it."""
+    for password in {*PASSWORDS.values(), SECOND_PASSWORD}:
+        yield password
+        yield escape(password)
+        for user in ["newcomer", *(f"{guest}{kind.replace('.', '')}" for kind in CLIENTS for guest in ("", "guest-"))]:
+            yield base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
 async def main():
     server = Server(CONFIG)
     report = Report()
@@ -247,10 +269,14 @@ async def main():
         await run(server, report)
     finally:
         stopped = server.stop()
-    secrets = [line for line in server.log if any(password in line for password in PASSWORDS.values())]
-    if secrets:
+    if leak := next((line for line in server.log for secret in secrets() if secret in line), None):
         report.failed += 1
-        print(f"FAILED  the log holds a password: {secrets[0]}")
+        print(f"FAILED  the log holds a password: {leak}")
+    for kind, (mechanism, *_) in CLIENTS.items():
+        told = (f"login by {mechanism} from", "failed: not-authorized")
+        if not any(all(words in line for words in told) for line in server.log):
+            report.failed += 1
+            print(f"FAILED  the log does not tell why {kind} was refused")
     if not stopped:
         report.failed += 1
         print("FAILED  the server did not stop well")

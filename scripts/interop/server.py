@@ -36,7 +36,8 @@ class Server:
             env=environment(),
         )
         lines = queue.Queue()
-        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        self.reader.start()
         self.port = self._port(lines, "c2s")
 
     def _read(self, lines):
@@ -73,7 +74,7 @@ class Server:
         )
 
     def stop(self):
-        """Stops the server; whether it stopped by itself and well."""
+        """Stops the server and reads its log to the end; whether it stopped by itself and well."""
         self.process.terminate()
         try:
             return self.process.wait(timeout=PATIENCE_S) == 0
@@ -81,4 +82,5 @@ class Server:
             self.process.kill()
             return False
         finally:
+            self.reader.join(PATIENCE_S)
             self.folder.cleanup()

@@ -78,7 +78,7 @@ impl C2s {
         let peer = self.transport.peer();
         let creates = request.kind == StanzaKind::Iq(IqType::Set);
         let routed = if creates && !(self.shared.may_register)(peer.ip()) {
-            log::info!(target: "c2s:registration", "{} too many registrations from {peer}", self.alive);
+            log::debug!(target: "c2s:registration", "{} too many registrations from {peer}", self.alive);
             let error = StanzaError::new(Condition::NotAcceptable).with_text("Too many registrations.");
             request.error(&error).map_or(Routed::Done, Routed::Reply)
         } else {

@@ -43,6 +43,14 @@ fn every_printed_config_is_taken() {
 }
 
 #[test]
+fn the_shipped_config_is_taken() {
+    let config = fs::read_to_string(root().join("crates/server/rjabberd.toml")).expect("it is there");
+    let server = Server::stopped(&config);
+    let output = server.runs(&["check-config"], "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn every_printed_command_exists() {
     let server = Server::stopped("");
     let mut count = 0;

@@ -280,7 +280,7 @@ fn answers_to_others_are_routed() {
     assert_eq!(play.deeds.len(), 1);
     let play = home().input(Input::DeadlinePassed(Deadline::Idle));
     let elsewhere = element("<iq type='result' id='ping-1' to='juliet@a.example/x'/>");
-    assert_eq!(play.input(elsewhere).deeds.len(), 2);
+    assert_eq!(play.input(elsewhere).deeds.len(), 3);
 }
 
 #[test]

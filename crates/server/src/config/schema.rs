@@ -139,7 +139,8 @@ pub(crate) fn spell(path: &[String]) -> String {
 }
 
 impl Key {
-    fn names(&self, path: &[String]) -> bool {
+    /// Whether a path is that of this key.
+    pub(crate) fn names(&self, path: &[String]) -> bool {
         self.path.len() == path.len() && matches(self.path, path)
     }
 

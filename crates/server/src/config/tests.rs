@@ -41,6 +41,31 @@ fn the_default_is_a_server_for_localhost() {
     assert_eq!(config.warnings, [""; 0]);
 }
 
+/// A config without the places that its file decides.
+fn anywhere(mut config: Config) -> Config {
+    config.file = None;
+    config.data = config.data.file_name().unwrap().into();
+    config
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let example = include_str!("../../rjabberd.toml");
+    assert_eq!(anywhere(load_text(example, &[]).unwrap()), anywhere(load_text("", &[]).unwrap()));
+    let all: String = example.lines().flat_map(|line| [with_its_key(line), "\n"]).collect();
+    load_text(&all, &[]).unwrap();
+    let entries = file::read("rjabberd.toml", &all).unwrap();
+    for key in schema::KEYS {
+        let is_reserved = key.path.starts_with(&["listen", "admin"]);
+        assert!(is_reserved || entries.keys().any(|path| key.names(path)), "{:?} is missing", key.path);
+    }
+}
+
+/// The line with the key that has no default, if it holds one.
+fn with_its_key(line: &str) -> &str {
+    line.strip_prefix('#').filter(|key| !key.starts_with(' ')).unwrap_or(line)
+}
+
 #[test]
 fn without_a_file_data_is_in_the_working_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ fn stalls(play: &mut Play) -> Client {
     let ping = "<iq type='get' id='end' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>";
     let writer = source.sends_meanwhile((message.repeat(MESSAGES) + ping).into_bytes());
     source.gets("<iq type='result' id='end'/>").leaves();
-    writer.join().unwrap().unwrap();
+    writer.join().expect("the writer does not panic").expect("the server reads everything");
     slow
 }
 
