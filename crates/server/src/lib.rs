@@ -3,6 +3,7 @@
 //! `main.rs` only calls [`command_line::main`]; everything else is in this library, so that tests reach it.
 
 pub mod accounts;
+mod allocator;
 mod brake;
 mod calendar;
 pub mod certificate;
