@@ -14,7 +14,7 @@ mod shared;
 mod shell;
 mod writing;
 
-use std::{any::Any, collections::VecDeque, net::TcpStream, rc::Rc, sync::Arc, task::Waker, time::Instant};
+use std::{any::Any, collections::VecDeque, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use rjabberd_actors::{Alive, Budget, Door, Kind, Mail, Mailbox, Port, Timer, guarded, yield_now};
@@ -24,7 +24,7 @@ use rjabberd_receiver::{
     messages::{Batch, Credit, Event, Order},
 };
 use rjabberd_session_manager::{Control, Deliver, Seat};
-use rjabberd_transport::Transport;
+use rjabberd_transport::{Accepted, Transport};
 use rjabberd_xml::{Limits, XmlError};
 use rjabberd_xmpp::Jid;
 
@@ -110,8 +110,8 @@ struct Timers {
 impl C2s {
     /// Starts the two actors of a connection on this arbiter, in the order in which no byte is lost: the transport, the
     /// c2s, the receiver (passive), and only then the first credit.
-    pub fn start(shared: Arc<Shared>, socket: TcpStream, admission: Box<dyn Any + Send>) {
-        let transport = match Transport::new(socket) {
+    pub fn start(shared: Arc<Shared>, accepted: impl Into<Accepted>, admission: Box<dyn Any + Send>) {
+        let transport = match Transport::new(accepted) {
             Ok(transport) => transport,
             Err(error) => {
                 log::debug!(target: "c2s:start", "lost a connection at once: {error}");

@@ -20,12 +20,13 @@ use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
 use rjabberd_im::Services;
 use rjabberd_listener::messages::StopAccepting;
-use rjabberd_listener::{Census, CensusLimits, Listener};
+use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
 use rjabberd_router::Router;
 use rjabberd_session_manager::{
     ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagerPorts, SessionTable,
 };
 use rjabberd_storage::Store;
+use rjabberd_transport::{Accepted, memory};
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::sasl::FakeSalts;
 use rjabberd_xmpp::{BareJid, FullJid};
@@ -60,13 +61,42 @@ pub struct System {
     pub(crate) census: Arc<Census>,
     /// What administers accounts.
     pub accounts: Accounts,
+    entrances: Vec<(String, Entrance)>,
     listeners: Vec<rjabberd_actors::Port<StopAccepting>>,
 }
 
 /// A listening socket that was bound early, so that a taken port is told before anything else.
 pub struct Bound {
     listener: config::Listener,
-    socket: std::net::TcpListener,
+    socket: Option<std::net::TcpListener>,
+}
+
+impl Bound {
+    /// A listener without an address: connections enter it from within the process, by [`System::entrance`].
+    pub fn in_memory(listener: config::Listener) -> Bound {
+        Bound { listener, socket: None }
+    }
+}
+
+/// Where the connections of one listener enter.
+#[derive(Clone)]
+pub struct Entrance {
+    shared: Arc<Shared>,
+    census: Arc<Census>,
+    arbiters: Arc<ArbiterPool>,
+}
+
+impl Entrance {
+    /// A connection from within the process; false where the limits or the end of the server forbid it.
+    pub fn enter(&self, end: memory::End) -> bool {
+        let nobody = std::net::Ipv6Addr::UNSPECIFIED.into();
+        Census::admit(&self.census, nobody).is_ok_and(|admission| self.start(end.into(), admission))
+    }
+
+    fn start(&self, accepted: Accepted, admission: Admission) -> bool {
+        let shared = self.shared.clone();
+        self.arbiters.next().spawn(move || C2s::start(shared, accepted, Box::new(admission)))
+    }
 }
 
 /// Binds all listeners of the config.
@@ -80,7 +110,7 @@ pub fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
             address: listener.address,
             source,
         })?;
-        Ok(Bound { listener: listener.clone(), socket })
+        Ok(Bound { listener: listener.clone(), socket: Some(socket) })
     };
     config.listeners.iter().map(bind).collect()
 }
@@ -114,7 +144,7 @@ pub fn start(
     });
     c2s::show_bodies(config.log.bodies);
 
-    let mut listeners = Vec::new();
+    let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
     for Bound { listener, socket } in bound {
         let shared = Arc::new(Shared {
             settings: Arc::new(settings(config, hosts.clone(), &listener)),
@@ -135,32 +165,54 @@ pub fn start(
             connections: connections.clone(),
             counters: counters.clone(),
         });
-        listeners.push(listen(listener.name, socket, shared, census.clone(), arbiters.clone())?);
+        let entrance = Entrance { shared, census: census.clone(), arbiters: arbiters.clone() };
+        if let Some(socket) = socket {
+            listeners.push(listen(&listener.name, socket, entrance.clone())?);
+        }
+        entrances.push((listener.name, entrance));
     }
-    Ok(System { arbiters, offload, table, router, connections, counters, census, accounts, listeners })
+    Ok(System {
+        arbiters,
+        offload,
+        table,
+        router,
+        connections,
+        counters,
+        census,
+        accounts,
+        entrances,
+        listeners,
+    })
 }
 
 fn listen(
-    name: String,
+    name: &str,
     socket: std::net::TcpListener,
-    shared: Arc<Shared>,
-    census: Arc<Census>,
-    arbiters: Arc<ArbiterPool>,
+    entrance: Entrance,
 ) -> Result<rjabberd_actors::Port<StopAccepting>, StartError> {
     let address = socket.local_addr()?;
-    let start = move |socket, admission| {
-        let shared = shared.clone();
-        let started = arbiters.next().spawn(move || C2s::start(shared, socket, Box::new(admission)));
-        if !started {
+    let census = entrance.census.clone();
+    let start = move |socket: std::net::TcpStream, admission| {
+        if !entrance.start(socket.into(), admission) {
             log::error!(target: "server:start", "an arbiter is gone; a connection was dropped");
         }
     };
-    let port = Listener::start(name.clone(), socket, census, Arc::new(start))?;
+    let port = Listener::start(name.to_owned(), socket, census, Arc::new(start))?;
     log::info!(target: "server:listen", "Listening on {address} ({name})");
     Ok(port)
 }
 
 impl System {
+    /// Where connections enter the listener of that name from within the process.
+    pub fn entrance(&self, listener: &str) -> Option<Entrance> {
+        self.entrances.iter().find(|(name, _)| name == listener).map(|(_, entrance)| entrance.clone())
+    }
+
+    /// Sessions bound now.
+    pub fn sessions(&self) -> usize {
+        self.table.sessions()
+    }
+
     /// Accepts no more, tells every client `system-shutdown`, and waits until they are gone, at most that long.
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;

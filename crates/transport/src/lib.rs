@@ -1,9 +1,11 @@
-//! One socket, plain or TLS, shared by the two actors of a connection on one arbiter.
+//! One connection, plain or TLS, on a socket or in memory, shared by the two actors of a connection on one arbiter.
 //!
 //! Not an actor, as `ejabberd_socket` is not a process: its functions run in whoever calls them, and never wait.
 //! Invariants: no borrow lives across a poll; plaintext that rustls holds is drained before the socket's readiness is
 //! waited for; reading flushes what TLS wants to send.
 
+pub mod memory;
+mod socket;
 mod tls;
 
 use std::{
@@ -13,13 +15,14 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustls::ServerConfig;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 
+pub use socket::Accepted;
+
+use socket::Socket;
 use tls::Tls;
 
 /// What a read gave.
@@ -46,7 +49,7 @@ pub struct TlsInfo {
 
 /// One connection's socket.
 pub struct Transport {
-    socket: TcpStream,
+    socket: Socket,
     tls: RefCell<Option<Box<Tls>>>,
     peer: SocketAddr,
     local: SocketAddr,
@@ -61,13 +64,6 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// How long data may stay unacknowledged before the kernel gives a connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Silence before the kernel's first keepalive probe.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(300);
-/// Time between the kernel's keepalive probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
 /// An address as logs and limits know it: `::ffff:192.0.2.1` is `192.0.2.1`.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip() {
@@ -77,19 +73,13 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 impl Transport {
-    /// Takes over an accepted socket, on the arbiter where it will live.
+    /// Takes over an accepted connection, on the arbiter where it will live.
     ///
     /// # Errors
     /// The socket is gone already, or cannot be registered with this arbiter's event loop.
-    pub fn new(socket: std::net::TcpStream) -> io::Result<Rc<Transport>> {
-        socket.set_nonblocking(true)?;
-        let socket = TcpStream::from_std(socket)?;
-        socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-        options.set_tcp_keepalive(&keepalive)?;
-        let (peer, local) = (canonical(socket.peer_addr()?), canonical(socket.local_addr()?));
+    pub fn new(accepted: impl Into<Accepted>) -> io::Result<Rc<Transport>> {
+        let socket = Socket::new(accepted.into())?;
+        let (peer, local) = socket.addresses()?;
         Ok(Rc::new(Transport {
             socket,
             tls: RefCell::new(None),
@@ -223,7 +213,6 @@ impl Transport {
         if let Some(tls) = self.tls.borrow_mut().as_mut() {
             tls.close(&self.socket);
         }
-        // The peer may be gone already; then there is nobody to tell.
-        let _gone = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+        self.socket.shut_down_writing();
     }
 }

@@ -6,9 +6,8 @@ use std::{
 };
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::net::TcpStream;
 
-use crate::{Read, TlsInfo};
+use crate::{Read, TlsInfo, socket::Socket};
 
 /// Plaintext that rustls may hold for sending; what is more waits in the c2s, which bounds it.
 const PLAINTEXT_MAX: usize = 64 * 1024;
@@ -27,7 +26,7 @@ pub(crate) struct Tls {
 }
 
 /// The socket as rustls wants it: tries, and says `WouldBlock`.
-struct Tries<'a>(&'a TcpStream);
+struct Tries<'a>(&'a Socket);
 
 impl io::Read for Tries<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -67,7 +66,7 @@ impl Tls {
     }
 
     /// Reads records until there is plaintext, the socket has no more, or the peer is done.
-    pub(crate) fn read(&mut self, socket: &TcpStream, buffer: &mut [u8]) -> io::Result<Read> {
+    pub(crate) fn read(&mut self, socket: &Socket, buffer: &mut [u8]) -> io::Result<Read> {
         loop {
             match self.connection.reader().read(buffer) {
                 Ok(0) => return Ok(Read::End),
@@ -96,7 +95,7 @@ impl Tls {
     }
 
     /// Takes plaintext while there is room for it, and sends records.
-    pub(crate) fn write(&mut self, socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             taken += self.connection.writer().write(&bytes[taken..])?;
@@ -111,7 +110,7 @@ impl Tls {
     }
 
     /// Sends records; false where the socket takes no more for now.
-    pub(crate) fn flush(&mut self, socket: &TcpStream) -> io::Result<bool> {
+    pub(crate) fn flush(&mut self, socket: &Socket) -> io::Result<bool> {
         while self.connection.wants_write() {
             match self.connection.write_tls(&mut Tries(socket)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -124,7 +123,7 @@ impl Tls {
     }
 
     /// Goes on with the handshake as far as the socket lets it.
-    pub(crate) fn handshake(&mut self, socket: &TcpStream) -> io::Result<Handshake> {
+    pub(crate) fn handshake(&mut self, socket: &Socket) -> io::Result<Handshake> {
         loop {
             if !self.flush(socket)? {
                 return Ok(Handshake::Write);
@@ -150,7 +149,7 @@ impl Tls {
     }
 
     /// close_notify, as far as the socket takes it.
-    pub(crate) fn close(&mut self, socket: &TcpStream) {
+    pub(crate) fn close(&mut self, socket: &Socket) {
         self.connection.send_close_notify();
         // A peer that takes nothing gets no farewell.
         let _blocked = self.flush(socket);

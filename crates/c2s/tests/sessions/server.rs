@@ -200,7 +200,7 @@ impl Server {
         listener.listen(1).unwrap();
         socket.connect(&listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        C2s::start(self.shared.clone(), accepted.into(), Box::new(()));
+        C2s::start(self.shared.clone(), std::net::TcpStream::from(accepted), Box::new(()));
         socket.set_nonblocking(true).unwrap();
         Client { socket: TcpStream::from_std(socket.into()).unwrap(), read: Vec::new(), ended: false }
     }

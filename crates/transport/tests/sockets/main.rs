@@ -1,7 +1,8 @@
-//! Transports over loopback sockets, against a client that blocks in a thread of its own.
+//! Transports over loopback sockets, against a client that blocks in a thread of its own; and in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod memory;
 mod pair;
 mod plain;
 mod tls;
