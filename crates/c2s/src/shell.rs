@@ -338,8 +338,7 @@ impl C2s {
     }
 
     fn log_tls(&self, info: &TlsInfo) {
-        let name = info.server_name.as_deref().unwrap_or("no name");
-        log::debug!(target: "c2s:tls", "{} {} {} for {name}", self.alive, info.version, info.cipher);
+        log::debug!(target: "c2s:tls", "{} {} {}", self.alive, info.version, info.cipher);
     }
 
     /// One line for each connection, when its last byte is counted.

@@ -43,8 +43,6 @@ pub struct TlsInfo {
     pub version: String,
     /// The cipher suite.
     pub cipher: String,
-    /// The name the client asked for (SNI).
-    pub server_name: Option<String>,
 }
 
 /// One connection's socket.

@@ -1,7 +1,7 @@
 //! What a transport stands on: a socket of the kernel, or an end in memory. Nothing above knows which.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     net::{Ipv6Addr, Shutdown, SocketAddr},
     task::{Context, Poll},
     time::Duration,
@@ -85,16 +85,6 @@ impl Socket {
         match self {
             Socket::Tcp(socket) => socket.try_write(bytes),
             Socket::Memory(end) => end.try_write(bytes),
-        }
-    }
-
-    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(socket) => socket.try_write_vectored(slices),
-            // One slice is as good as several: the rest is tried again.
-            Socket::Memory(end) => {
-                end.try_write(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| slice))
-            }
         }
     }
 

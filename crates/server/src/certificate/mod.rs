@@ -173,6 +173,8 @@ impl ResolvesServerCert for Certificates {
         let named = hello.server_name().and_then(|name| {
             self.hosts.iter().position(|host| ascii(&host.domain).eq_ignore_ascii_case(name))
         });
+        let asked = hello.server_name().unwrap_or("no name");
+        log::debug!(target: "certificate:resolve", "a client asks for {asked:?}");
         loaded.get(named.unwrap_or(0)).map(|one| one.key.clone())
     }
 }

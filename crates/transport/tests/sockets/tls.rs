@@ -55,7 +55,7 @@ async fn a_handshake_in_single_bytes_is_a_handshake() {
         peer
     });
     let info = starts(&transport).await.unwrap();
-    assert_eq!((info.version.as_str(), info.server_name.as_deref()), ("TLSv1_3", Some("example.net")));
+    assert_eq!(info.version, "TLSv1_3");
     assert!(transport.is_tls());
     assert_eq!(read_all(&transport, 5).await, b"hello");
     handshake.join().unwrap();
@@ -237,4 +237,55 @@ async fn a_peer_that_stops_reading_makes_us_wait_and_holds_no_more_than_a_buffer
     wait(|context| transport.poll_flush(context)).await.unwrap();
     assert!(!transport.wants_write());
     assert!(reading.join().unwrap() == taken);
+}
+
+#[actix_rt::test]
+async fn what_is_written_between_the_reads_of_a_burst_changes_nothing_of_it() {
+    let (transport, mut peer, mut connection) = secured(None).await;
+    let sent = pattern(60_000);
+    let all = sent.clone();
+    let talk = thread::spawn(move || {
+        let mut stream = Stream::new(&mut connection, &mut peer);
+        // Records of all sizes, more than one read takes.
+        for chunk in all.chunks(777) {
+            stream.write_all(chunk).unwrap();
+        }
+        let mut heard = vec![0; 600];
+        stream.read_exact(&mut heard).unwrap();
+        heard
+    });
+    let (mut got, mut said, mut buffer) = (Vec::new(), Vec::new(), [0; 100]);
+    while got.len() < sent.len() {
+        let Read::Bytes(count) = read(&transport, &mut buffer).await.unwrap() else {
+            panic!("not yet the end")
+        };
+        got.extend_from_slice(&buffer[..count]);
+        if said.len() < 600 {
+            let word = [said.len() as u8];
+            write_all(&transport, &word).await;
+            said.extend(word);
+        }
+    }
+    assert!(got == sent);
+    assert_eq!(talk.join().unwrap(), said);
+}
+
+#[actix_rt::test]
+async fn new_keys_of_the_peer_are_taken_and_answered() {
+    let (transport, mut peer, mut connection) = secured(None).await;
+    let talk = thread::spawn(move || {
+        for round in 0..3_u8 {
+            connection.refresh_traffic_keys().unwrap();
+            let mut stream = Stream::new(&mut connection, &mut peer);
+            stream.write_all(&[round]).unwrap();
+            let mut heard = [0];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, [round]);
+        }
+    });
+    for round in 0..3 {
+        assert_eq!(read_all(&transport, 1).await, [round]);
+        write_all(&transport, &[round]).await;
+    }
+    talk.join().unwrap();
 }
