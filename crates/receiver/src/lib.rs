@@ -52,7 +52,7 @@ pub struct Setup {
 pub struct Receiver {
     transport: Rc<Transport>,
     c2s: Port<Batch>,
-    shaper: Shaper,
+    shaper: Box<Shaper>,
     tls: Option<Arc<ServerConfig>>,
     describe: Describe,
     assembler: Assembler,
@@ -90,7 +90,7 @@ impl Receiver {
         let receiver = Receiver {
             transport,
             c2s,
-            shaper,
+            shaper: Box::new(shaper),
             tls,
             describe,
             assembler: Assembler::new(limits),

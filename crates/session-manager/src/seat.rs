@@ -33,7 +33,8 @@ pub struct Seat {
     deliver: Port<Deliver>,
     control: Port<Control>,
     priority: AtomicI16,
-    presence: Mutex<Option<Box<Stanza>>>,
+    /// As it is on the wire: a fraction of a stanza's size, and hardly ever read.
+    presence: Mutex<Option<Box<[u8]>>>,
     spilling: AtomicBool,
     leaving: AtomicBool,
     spill: Mutex<Spill>,
@@ -101,13 +102,14 @@ impl Seat {
 
     /// The available presence that the session sent last.
     pub fn presence(&self) -> Option<Stanza> {
-        self.presence.lock().as_deref().cloned()
+        let text = self.presence.lock().clone()?;
+        Stanza::from_written(text.into())
     }
 
     /// Sets what [`Seat::priority`] and [`Seat::presence`] say; to be called by the session alone.
     pub fn set_presence(&self, presence: Option<(i8, Stanza)>) {
         let (priority, presence) = match presence {
-            Some((priority, stanza)) => (i16::from(priority), Some(Box::new(stanza))),
+            Some((priority, stanza)) => (i16::from(priority), Some(stanza.written())),
             None => (UNAVAILABLE, None),
         };
         *self.presence.lock() = presence;

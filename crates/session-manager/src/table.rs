@@ -87,7 +87,8 @@ impl SessionTable {
     }
 
     pub(crate) fn insert(&self, seat: Arc<Seat>) {
-        self.accounts.entry(seat.jid().to_bare()).or_default().push(seat);
+        // Most accounts have one session, and a vector grows by four.
+        self.accounts.entry(seat.jid().to_bare()).or_insert_with(|| Vec::with_capacity(1)).push(seat);
         self.sessions.fetch_add(1, Relaxed);
     }
 

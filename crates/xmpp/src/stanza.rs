@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rjabberd_xml::fragment::{compose, parse_child};
 use rjabberd_xml::writer::write_attribute;
-use rjabberd_xml::{Attribute, Child, Element, Fragment, XmlError};
+use rjabberd_xml::{Attribute, Child, Context, Element, Fragment, XmlError, read_element};
 
 use crate::address::{self, BadAddress};
 use crate::{Condition, Jid, StanzaError, ns};
@@ -390,6 +390,19 @@ impl Stanza {
         out.extend_from_slice(b"</");
         out.extend_from_slice(name);
         out.extend_from_slice(b">");
+    }
+
+    /// What [`Stanza::write`] writes, to be kept: a fraction of the stanza's own size.
+    pub fn written(&self) -> Box<[u8]> {
+        let mut out = BytesMut::new();
+        self.write(&mut out);
+        out[..].into()
+    }
+
+    /// A stanza as [`Stanza::written`] gave it; `None` for anything that is no stanza.
+    pub fn from_written(text: Bytes) -> Option<Stanza> {
+        let fragment = read_element(&Context::canonical(), text).ok()?;
+        Stanza::from_fragment(fragment, None)?.ok()
     }
 
     /// Bytes that [`Stanza::write`] writes, about (for bounds; exact where nothing must be escaped); never less than

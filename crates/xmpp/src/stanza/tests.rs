@@ -305,6 +305,7 @@ proptest! {
         let text = written(&original);
         prop_assert_eq!(&stanza(&text), &original);
         prop_assert_eq!(original.size(), text.len());
+        prop_assert_eq!(Stanza::from_written(original.written().into()), Some(original));
     }
 
     #[test]
