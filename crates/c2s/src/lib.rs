@@ -85,6 +85,9 @@ pub struct C2s {
     _admission: Box<dyn Any + Send>,
 }
 
+// Every idle session has one; a few bytes more and its task is 128 larger (docs/decisions/0010-small-when-idle.md).
+const _: () = assert!(size_of::<C2s>() <= 440);
+
 /// The connection under the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

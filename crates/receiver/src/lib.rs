@@ -63,6 +63,9 @@ pub struct Receiver {
     alive: Alive,
 }
 
+// As of the c2s (docs/decisions/0010-small-when-idle.md).
+const _: () = assert!(size_of::<Receiver>() <= 208);
+
 /// What the receiver does next.
 enum Phase {
     /// Waits for credit.
@@ -72,9 +75,15 @@ enum Phase {
     /// Goes on with the TLS handshake.
     Handshaking,
     /// Reads and discards, so that what we wrote last arrives (else the kernel's RST swallows it).
-    Draining { bytes_left: usize, until: Pin<Box<Sleep>> },
+    Draining(Box<Drain>),
     /// Has nothing more to do.
     Done,
+}
+
+/// How much longer bytes are discarded.
+struct Drain {
+    bytes_left: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 /// Bytes that are read and thrown away after the last write.
@@ -120,10 +129,10 @@ impl Receiver {
                 return;
             }
             Order::Close => {
-                self.phase = Phase::Draining {
+                self.phase = Phase::Draining(Box::new(Drain {
                     bytes_left: DRAIN_BYTES_MAX,
                     until: Box::pin(tokio::time::sleep_until(Instant::now() + DRAIN)),
-                };
+                }));
                 self.unread = Vec::new();
                 self.transport.shut_down_writing();
                 return;

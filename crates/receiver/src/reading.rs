@@ -14,7 +14,7 @@ use rjabberd_transport::Read;
 use rjabberd_xml::Header;
 
 use crate::{
-    COUNTERS, Phase, Receiver,
+    COUNTERS, Drain, Phase, Receiver,
     messages::{Event, Loss},
 };
 
@@ -58,7 +58,7 @@ impl Receiver {
         match &mut self.phase {
             Phase::Waiting | Phase::Done => Poll::Pending,
             Phase::Handshaking => self.handshake(task),
-            Phase::Draining { .. } => self.drain(task),
+            Phase::Draining(_) => self.drain(task),
             Phase::Reading { elements_max } => {
                 let elements_max = *elements_max;
                 if !self.unread.is_empty() {
@@ -160,7 +160,8 @@ impl Receiver {
     }
 
     fn drain(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        let Phase::Draining { bytes_left, until } = &mut self.phase else { return Poll::Ready(()) };
+        let Phase::Draining(drain) = &mut self.phase else { return Poll::Ready(()) };
+        let Drain { bytes_left, until } = &mut **drain;
         let mut over = until.as_mut().poll(task).is_ready();
         if !over {
             let ready = std::task::ready!(self.transport.poll_read_ready(task));

@@ -3,6 +3,7 @@
 //! `main.rs` only calls [`command_line::main`]; everything else is in this library, so that tests reach it.
 
 pub mod accounts;
+mod allocator;
 mod calendar;
 pub mod certificate;
 pub mod command_line;
