@@ -6,6 +6,7 @@
 
 mod inspect;
 mod self_signed;
+mod tickets;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::config::{CertificateFiles, Host};
 pub use inspect::Facts;
+use tickets::Tickets;
 
 /// The protocol name of direct TLS (XEP-0368).
 const ALPN: &[u8] = b"xmpp-client";
@@ -93,6 +95,7 @@ pub struct Certificates {
     provider: Arc<CryptoProvider>,
     /// In the order of `hosts`.
     loaded: RwLock<Vec<Loaded>>,
+    tickets: Arc<Tickets>,
 }
 
 impl Certificates {
@@ -102,8 +105,9 @@ impl Certificates {
     /// A file is missing, unreadable or does not fit its key.
     pub fn load(hosts: &[Host], folder: &DataFolder) -> Result<Certificates, CertificateError> {
         let provider = provider();
-        let loaded = load_all(hosts, folder, &provider)?;
-        Ok(Certificates { hosts: hosts.to_vec(), provider, loaded: RwLock::new(loaded) })
+        let tickets = Tickets::begin();
+        let loaded = RwLock::new(load_all(hosts, folder, &provider)?);
+        Ok(Certificates { hosts: hosts.to_vec(), provider, loaded, tickets })
     }
 
     /// Loads them all again; on an error, all stay as they are.
@@ -128,7 +132,7 @@ impl Certificates {
             .with_cert_resolver(self.clone());
         // Tickets are sealed and given to the client, so that an idle session keeps nothing here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        config.ticketer = self.tickets.clone();
         config.send_tls13_tickets = 1;
         if direct {
             config.alpn_protocols = vec![ALPN.to_vec()];
