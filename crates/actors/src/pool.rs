@@ -38,6 +38,15 @@ impl ArbiterHandle {
         self.arbiter.spawn_fn(work)
     }
 
+    /// Runs `work` on this arbiter and waits for what it gives, so not to be called on an arbiter; `None` where it is
+    /// gone.
+    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (give, take) = std::sync::mpsc::channel();
+        // Nobody takes it only where this function panicked.
+        self.spawn(move || drop(give.send(work())));
+        take.recv().ok()
+    }
+
     /// How late its loop runs.
     pub fn lag(&self) -> (u64, u64) {
         self.lag.read()

@@ -131,6 +131,7 @@ impl C2s {
         context: &mut Context<Self>,
     ) {
         let (reply, answer) = reply();
+        let claims = self.shared.sessions.of(&account).claim.clone();
         let claim = Claim {
             account,
             resource,
@@ -139,7 +140,7 @@ impl C2s {
             control: self.door.port(),
             reply,
         };
-        let sent = self.shared.sessions.claim.send(claim).is_ok();
+        let sent = claims.send(claim).is_ok();
         self.claiming = true;
         let answer = answer.within(self.shared.times.ask);
         let answer = async move { if sent { answer.await.ok() } else { None } };

@@ -179,7 +179,7 @@ impl C2s {
         let spill = seat.close();
         let jid = seat.jid().clone();
         // The session manager lives as long as the server.
-        let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
+        let _gone = self.shared.sessions.of_session(seat.jid()).release.send(Release { seat, reply: None });
         self.outbox.take_all().into_iter().chain(leftover).chain(spill).for_each(drop);
         let (inherited, directed) = self.take_inherited();
         if inherited || available {
@@ -220,7 +220,7 @@ impl C2s {
             directed.extend(before);
             let handed = Handed { available: available || inherited, directed, queue };
             // The session manager lives as long as the server.
-            let _gone = self.shared.sessions.released.send(Released { seat, handed });
+            let _gone = self.shared.sessions.of_session(seat.jid()).released.send(Released { seat, handed });
             self.stop_when_done(context);
             return;
         }
@@ -236,12 +236,14 @@ impl C2s {
         seat.send_back();
         ending.rounds += 1;
         if ending.rounds > ROUNDS_MAX {
-            let _gone = self.shared.sessions.release.send(Release { seat, reply: None });
+            let _gone =
+                self.shared.sessions.of_session(seat.jid()).release.send(Release { seat, reply: None });
             self.released(context);
             return;
         }
         let (reply, answer) = reply();
-        let _gone = self.shared.sessions.release.send(Release { seat, reply: Some(reply) });
+        let _gone =
+            self.shared.sessions.of_session(seat.jid()).release.send(Release { seat, reply: Some(reply) });
         let answer = answer.within(self.shared.times.ask);
         context.spawn(answer.into_actor(self).map(|vacated, c2s, context| {
             c2s.contain_in_future(context, |c2s, context| match vacated {

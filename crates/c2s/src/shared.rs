@@ -7,7 +7,7 @@ use rjabberd_actors::{Offload, Port};
 use rjabberd_c2s_proto::{Deadline, Settings};
 use rjabberd_receiver::{now_us, shaper::Shaper};
 use rjabberd_router::Router;
-use rjabberd_session_manager::{Control, SessionManagerPorts, SessionTable};
+use rjabberd_session_manager::{Control, SessionManagers, SessionTable};
 use rjabberd_storage::Store;
 use rustls::ServerConfig;
 
@@ -22,7 +22,7 @@ pub struct Shared {
     /// Accounts.
     pub store: Arc<dyn Store>,
     /// The session manager.
-    pub sessions: SessionManagerPorts,
+    pub sessions: SessionManagers,
     /// Who is bound where.
     pub table: Arc<SessionTable>,
     /// Threads for password checks.

@@ -1,9 +1,9 @@
-//! Makes events of a stream's bytes: the framer finds a frame; the checker takes it apart if it is a stanza, which is
-//! passed on, and the reader if it is anything else, which the server interprets. Pure.
+//! Makes events of a stream's bytes: a stanza that came whole is taken by the checker alone; of anything else the framer
+//! finds the frame. The checker takes a stanza apart, which is passed on, and the reader what the server interprets. Pure.
 
 use bytes::Bytes;
 use rjabberd_xml::{
-    Context, FrameKind, Framer, Limits, Step, XmlError, check_element, read_element, read_header,
+    Context, FrameKind, Framer, Limits, Step, XmlError, check_element, read_element, read_header, take_stanza,
 };
 
 use crate::{COUNTERS, messages::Event};
@@ -33,6 +33,13 @@ impl Assembler {
     /// Takes bytes from the front of `input` until there is an event, or no byte is left.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, XmlError> {
         while !input.is_empty() {
+            if self.partial.is_empty()
+                && self.framer.is_between_elements()
+                && let Some((stanza, bytes)) = take_stanza(&self.context, &self.limits, input)
+            {
+                *input = &input[bytes..];
+                return Ok(Some(Event::ElementRead(stanza)));
+            }
             match self.framer.next(&self.limits, input)? {
                 // White-space keepalives end here.
                 Step::Space { bytes } => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rjabberd_actors::{ArbiterPool, Offload};
+use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
@@ -23,7 +23,7 @@ use rjabberd_listener::messages::StopAccepting;
 use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
 use rjabberd_router::Router;
 use rjabberd_session_manager::{
-    ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagerPorts, SessionTable,
+    ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagers, SessionTable,
 };
 use rjabberd_storage::Store;
 use rjabberd_transport::{Accepted, memory};
@@ -132,7 +132,7 @@ pub fn start(
     let arbiters = Arc::new(ArbiterPool::start(config.arbiters.unwrap_or(cores)));
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
     let table = SessionTable::new();
-    let sessions = SessionManager::start(table.clone(), rules(config));
+    let sessions = session_managers(&arbiters, &table, rules(config));
     let live = Arc::new(EndSessions(sessions.clone()));
     let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let services = services(config, &accounts);
@@ -241,8 +241,19 @@ impl System {
     }
 }
 
-/// The end of an account's sessions, by the session manager.
-struct EndSessions(SessionManagerPorts);
+/// One session manager on each arbiter, for its share of the accounts.
+fn session_managers(arbiters: &ArbiterPool, table: &Arc<SessionTable>, rules: Rules) -> SessionManagers {
+    let start = |arbiter: &ArbiterHandle| {
+        let table = table.clone();
+        arbiter
+            .run(move || SessionManager::start(table, rules))
+            .expect("an arbiter that was just started runs")
+    };
+    SessionManagers::new(arbiters.arbiters().iter().map(start).collect())
+}
+
+/// The end of an account's sessions, by its session manager.
+struct EndSessions(SessionManagers);
 
 impl LiveSessions for EndSessions {
     fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
@@ -259,7 +270,7 @@ impl EndSessions {
     fn end(&self, account: &BareJid, why: Ended) -> BoxFuture<'static, ()> {
         let (reply, told) = rjabberd_actors::reply();
         let end = EndAccount { account: account.clone(), why, except: None, reply: Some(reply) };
-        if self.0.end_account.send(end).is_err() {
+        if self.0.of(account).end_account.send(end).is_err() {
             log::error!(target: "server:accounts", "the session manager is gone; sessions of {account} go on");
         }
         // The change is on the disk; a session manager that is slow to tell holds its answer up no longer than this.

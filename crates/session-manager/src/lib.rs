@@ -10,6 +10,7 @@ mod ended;
 pub mod messages;
 pub mod parcel;
 pub mod seat;
+mod shards;
 pub mod table;
 
 use std::sync::{
@@ -26,6 +27,7 @@ use ended::EndedAccounts;
 pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::Seat;
+pub use shards::SessionManagers;
 use table::Removal;
 pub use table::SessionTable;
 
@@ -59,7 +61,7 @@ pub struct Rules {
     pub ended_kept: Duration,
 }
 
-/// The ports that lead to the session manager: all that others need to know of it.
+/// The ports that lead to a session manager: all that others need to know of it.
 #[derive(Clone, Debug)]
 pub struct SessionManagerPorts {
     /// To bind a resource.
@@ -72,7 +74,7 @@ pub struct SessionManagerPorts {
     pub end_account: Port<EndAccount>,
 }
 
-/// Owns the session table.
+/// Owns the session table, or the rows of a share of the accounts ([`SessionManagers`]).
 pub struct SessionManager {
     table: Arc<SessionTable>,
     rules: Rules,
@@ -97,7 +99,7 @@ impl Epoch {
 }
 
 impl SessionManager {
-    /// Starts the session manager on this arbiter.
+    /// Starts a session manager on this arbiter.
     pub fn start(table: Arc<SessionTable>, rules: Rules) -> SessionManagerPorts {
         let mailbox = Mailbox::new(&SESSION_MANAGER, MAILBOX_MAX, usize::MAX);
         let mut started = None;

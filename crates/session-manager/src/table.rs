@@ -143,7 +143,7 @@ impl SessionTable {
 }
 
 /// The account of a session, as text.
-fn bare(jid: &FullJid) -> &str {
+pub(crate) fn bare(jid: &FullJid) -> &str {
     let text = jid.as_str();
     &text[..text.len() - jid.resource().as_str().len() - 1]
 }

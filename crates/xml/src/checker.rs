@@ -10,12 +10,12 @@ use bytes::Bytes;
 use memchr::{memchr, memmem};
 use smallvec::SmallVec;
 
-use crate::XmlError;
 use crate::child::Child;
 use crate::context::Context;
 use crate::fragment::{Fragment, Tag};
 use crate::reader::read_element;
 use crate::scan::{plain_len, space_len};
+use crate::{Limits, XmlError};
 use name::Name;
 use scope::Scope;
 use start_tag::StartTag;
@@ -28,7 +28,7 @@ mod start_tag;
 mod tests;
 
 /// As deep as framers let through; deeper elements are the reader's.
-const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: usize = Limits::AUTHENTICATED.depth_max as usize;
 
 /// Checks a frame of kind [`crate::FrameKind::Element`] that is only passed on; gives what [`read_element`] gives.
 pub fn check_element(context: &Context, frame: Bytes) -> Result<Fragment, XmlError> {

@@ -128,6 +128,11 @@ impl Framer {
         Framer::default()
     }
 
+    /// Whether the next byte begins an element, ends the stream or is white space.
+    pub fn is_between_elements(&self) -> bool {
+        self.state == State::Between && self.phase == Phase::Elements
+    }
+
     /// Says what the next bytes are. The caller drops or keeps as many as the step says and calls again with the rest.
     /// A slice must not be empty. After an error the framer must not be used again.
     pub fn next(&mut self, limits: &Limits, bytes: &[u8]) -> Result<Step, XmlError> {

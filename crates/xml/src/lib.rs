@@ -5,6 +5,7 @@
 //! turns one whole frame into a [`Header`] or a [`Fragment`], and the checker does the latter at a small part of the cost
 //! where an element is only passed on; the writer makes bytes of an [`Element`].
 
+mod ahead;
 mod checker;
 mod child;
 mod context;
@@ -22,6 +23,7 @@ mod scan;
 mod tag;
 pub mod writer;
 
+pub use ahead::take_stanza;
 pub use checker::{check, check_element};
 pub use child::Child;
 pub use element::{Attribute, Element, Node};

@@ -3,6 +3,8 @@
 //! An element is checked and taken apart in one pass that builds no tree (`TakeApart`): its start tag, the ranges of its
 //! children, and whether the sender's bytes may be passed on as they are. It knows nothing of stanzas.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use xml::attribute::OwnedAttribute;
 
@@ -28,8 +30,37 @@ pub struct Header {
     pub context: Context,
 }
 
+/// Headers kept per thread.
+const KEPT_HEADERS_MAX: usize = 8;
+/// A longer header is not kept.
+const KEPT_HEADER_BYTES_MAX: usize = 512;
+
+thread_local! {
+    /// The headers that were read last, the most recent last, as they came: nearly every client sends the same two.
+    static HEADERS: RefCell<Vec<(Box<[u8]>, Header)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Reads a frame of kind [`crate::FrameKind::StreamOpen`].
 pub fn read_header(bytes: &[u8]) -> Result<Header, XmlError> {
+    let kept = HEADERS.with_borrow(|kept| {
+        kept.iter().rfind(|(text, _)| **text == *bytes).map(|(_, header)| header.clone())
+    });
+    if let Some(header) = kept {
+        return Ok(header);
+    }
+    let header = parse_header(bytes)?;
+    if bytes.len() <= KEPT_HEADER_BYTES_MAX {
+        HEADERS.with_borrow_mut(|kept| {
+            if kept.len() >= KEPT_HEADERS_MAX {
+                kept.remove(0);
+            }
+            kept.push((bytes.into(), header.clone()));
+        });
+    }
+    Ok(header)
+}
+
+fn parse_header(bytes: &[u8]) -> Result<Header, XmlError> {
     let text = std::str::from_utf8(bytes).map_err(|_| XmlError::BadFormat("not UTF-8"))?;
     let tag = text[check_declaration(text)?..].trim_start_matches([' ', '\t', '\r', '\n']);
     let start = read_open_tag(&Bytes::copy_from_slice(tag.as_bytes()))?;

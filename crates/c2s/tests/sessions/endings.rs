@@ -112,7 +112,13 @@ async fn a_stream_that_ends_while_it_waits_for_a_resource_gives_back_what_it_was
 
     let queue = old.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
     let handed = Handed { available: true, directed: Vec::new(), queue };
-    server.shared.sessions.released.send(Released { seat: old.seat.clone(), handed }).unwrap();
+    server
+        .shared
+        .sessions
+        .of_session(old.seat.jid())
+        .released
+        .send(Released { seat: old.seat.clone(), handed })
+        .unwrap();
     let Deliver(told) = tokio::time::timeout(LONG, chamber.inbox.next()).await.unwrap();
     told.delivered();
     let told = told.stanza();

@@ -174,7 +174,7 @@ impl Server {
             settings: Arc::new(settings),
             router,
             store: Arc::new(Memory),
-            sessions: SessionManager::start(table.clone(), rules),
+            sessions: SessionManager::start(table.clone(), rules).into(),
             table,
             offload: Offload::start(1, 64),
             tls: None,
@@ -245,7 +245,7 @@ impl Server {
             control,
             reply,
         };
-        self.shared.sessions.claim.send(claim).unwrap();
+        self.shared.sessions.of(&jid.to_bare()).claim.send(claim).unwrap();
         let (seat, _) = answer.within(LONG).await.unwrap().unwrap().accept();
         assert!(seat.drain(usize::MAX).1);
         Puppet { seat, inbox, orders }

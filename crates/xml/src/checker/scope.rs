@@ -4,10 +4,14 @@ use memchr::memchr;
 use smallvec::SmallVec;
 
 use super::name::Place;
+use crate::Limits;
 use crate::context::Context;
 use crate::ns;
 use crate::parser::{NAMESPACES_COPIED_MAX, check_declaration};
 use crate::piece::Piece;
+
+/// As many as framers let through in one start tag; more are the reader's.
+const NAMESPACES_MAX: usize = Limits::AUTHENTICATED.namespaces_max as usize;
 
 /// The declarations of open elements, on top of those of the stream header.
 pub(super) struct Scope<'a> {
@@ -78,6 +82,10 @@ impl<'a> Scope<'a> {
             return None;
         }
         let depth = self.depth;
+        let of_this = self.declared.iter().rev().take_while(|known| known.depth == depth).count();
+        if of_this >= NAMESPACES_MAX {
+            return None;
+        }
         let is_other = |known: &Declaration<'_>| known.depth != depth || known.prefix != prefix;
         self.declared.iter().all(is_other).then(|| {
             self.declared.push(Declaration { depth, prefix, namespace, place });

@@ -6,12 +6,13 @@ use smallvec::SmallVec;
 use super::name::{Name, Place};
 use super::reference;
 use super::scope::Scope;
+use crate::Limits;
 use crate::element::Attribute;
 use crate::piece::Piece;
 use crate::scan::{plain_len, space_len};
 
 /// As many as framers let through; more are the reader's.
-const ATTRIBUTES_MAX: usize = 64;
+const ATTRIBUTES_MAX: usize = Limits::AUTHENTICATED.attributes_max as usize;
 
 /// The start tag that was read last; reading again reuses its memory.
 pub(super) struct StartTag {
