@@ -10,6 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::{BLOCKS, Block, PerThread};
+
 /// Every kind that has had an actor, in the order of first appearance.
 static KINDS: Mutex<Vec<&'static Kind>> = Mutex::new(Vec::new());
 
@@ -20,14 +22,34 @@ pub struct Kind {
     started: AtomicU64,
     alive: AtomicI64,
     panicked: AtomicU64,
-    depth: AtomicI64,
-    depth_high: AtomicI64,
-    bytes: AtomicI64,
+    messages: PerThread<Messages>,
+}
+
+/// What is counted for each message, by the thread that sends or handles it.
+#[derive(Debug)]
+struct Messages {
+    /// Raised by who sends and lowered by who handles: only the sum over all threads is a depth.
+    depth: AtomicU64,
+    bytes: AtomicU64,
+    depth_high: AtomicU64,
     handled: AtomicU64,
     handling_ns: AtomicU64,
     refused: AtomicU64,
     dropped: AtomicU64,
     yields: AtomicU64,
+}
+
+impl Messages {
+    const NONE: Messages = Messages {
+        depth: AtomicU64::new(0),
+        bytes: AtomicU64::new(0),
+        depth_high: AtomicU64::new(0),
+        handled: AtomicU64::new(0),
+        handling_ns: AtomicU64::new(0),
+        refused: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        yields: AtomicU64::new(0),
+    };
 }
 
 /// What a kind's counters say at one moment.
@@ -43,8 +65,8 @@ pub struct KindSnapshot {
     pub panicked: u64,
     /// Messages in all mailboxes of this kind now.
     pub depth: i64,
-    /// The most messages that were in them at once.
-    pub depth_high: i64,
+    /// The most messages that were in one of them at once, control not counted.
+    pub depth_high: u64,
     /// Bytes in all mailboxes now.
     pub bytes: i64,
     /// Messages handled.
@@ -67,14 +89,7 @@ impl Kind {
             started: AtomicU64::new(0),
             alive: AtomicI64::new(0),
             panicked: AtomicU64::new(0),
-            depth: AtomicI64::new(0),
-            depth_high: AtomicI64::new(0),
-            bytes: AtomicI64::new(0),
-            handled: AtomicU64::new(0),
-            handling_ns: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            yields: AtomicU64::new(0),
+            messages: PerThread::new([const { Block(Messages::NONE) }; BLOCKS]),
         }
     }
 
@@ -85,50 +100,54 @@ impl Kind {
 
     /// All counters, each read once.
     pub fn snapshot(&self) -> KindSnapshot {
+        let sum =
+            |counter: fn(&Messages) -> &AtomicU64| self.messages.sum(|block| counter(block).load(Relaxed));
         KindSnapshot {
             name: self.name,
             started: self.started.load(Relaxed),
             alive: self.alive.load(Relaxed),
             panicked: self.panicked.load(Relaxed),
-            depth: self.depth.load(Relaxed),
-            depth_high: self.depth_high.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            handled: self.handled.load(Relaxed),
-            handling: Duration::from_nanos(self.handling_ns.load(Relaxed)),
-            refused: self.refused.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            yields: self.yields.load(Relaxed),
+            depth: sum(|block| &block.depth).cast_signed(),
+            depth_high: self.messages.highest(|block| block.depth_high.load(Relaxed)),
+            bytes: sum(|block| &block.bytes).cast_signed(),
+            handled: sum(|block| &block.handled),
+            handling: Duration::from_nanos(sum(|block| &block.handling_ns)),
+            refused: sum(|block| &block.refused),
+            dropped: sum(|block| &block.dropped),
+            yields: sum(|block| &block.yields),
         }
     }
 
-    pub(crate) fn message_in(&self, bytes: usize) {
-        let depth = self.depth.fetch_add(1, Relaxed) + 1;
-        self.bytes.fetch_add(bytes as i64, Relaxed);
-        if depth > self.depth_high.load(Relaxed) {
-            self.depth_high.fetch_max(depth, Relaxed);
+    /// A message is put into a mailbox, which holds `depth` messages with it.
+    pub(crate) fn message_in(&self, bytes: usize, depth: usize) {
+        let messages = &*self.messages;
+        messages.depth.fetch_add(1, Relaxed);
+        messages.bytes.fetch_add(bytes as u64, Relaxed);
+        if depth as u64 > messages.depth_high.load(Relaxed) {
+            messages.depth_high.fetch_max(depth as u64, Relaxed);
         }
     }
 
     pub(crate) fn message_out(&self, bytes: usize) {
-        self.depth.fetch_sub(1, Relaxed);
-        self.bytes.fetch_sub(bytes as i64, Relaxed);
+        self.messages.depth.fetch_sub(1, Relaxed);
+        self.messages.bytes.fetch_sub(bytes as u64, Relaxed);
     }
 
     pub(crate) fn message_handled(&self, took: Duration) {
-        self.handled.fetch_add(1, Relaxed);
-        self.handling_ns.fetch_add(took.as_nanos() as u64, Relaxed);
+        self.messages.handled.fetch_add(1, Relaxed);
+        self.messages.handling_ns.fetch_add(took.as_nanos() as u64, Relaxed);
     }
 
     pub(crate) fn message_refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
+        self.messages.refused.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn message_dropped(&self) {
-        self.dropped.fetch_add(1, Relaxed);
+        self.messages.dropped.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn yielded(&self) {
-        self.yields.fetch_add(1, Relaxed);
+        self.messages.yields.fetch_add(1, Relaxed);
     }
 }
 

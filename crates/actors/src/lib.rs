@@ -8,6 +8,7 @@
 pub mod kind;
 pub mod offload;
 pub mod pace;
+pub mod per_thread;
 pub mod pool;
 pub mod port;
 pub mod probe;
@@ -18,6 +19,7 @@ pub mod wheel;
 pub use kind::{Alive, Kind, KindSnapshot};
 pub use offload::{Offload, PoolFull};
 pub use pace::{Budget, Panicked, guarded, yield_now};
+pub use per_thread::{BLOCKS, Block, PerThread};
 pub use pool::{ArbiterHandle, ArbiterPool};
 pub use port::{Door, Letter, Mail, Mailbox, Port, Refused, Reserved};
 pub use quota::LineQuota;

@@ -56,8 +56,10 @@ impl Mailbox {
 
     /// Room for one message, or `None` where the mailbox is full. One message always finds room in an empty mailbox.
     fn reserve(self: &Arc<Mailbox>, bytes: usize, control: bool) -> Option<Ticket> {
+        let mut with_it = 0;
         if !control {
             let depth = self.depth.fetch_add(1, SeqCst);
+            with_it = depth + 1;
             let held = self.bytes.fetch_add(bytes, SeqCst);
             if depth >= self.depth_max || (depth > 0 && held + bytes > self.bytes_max) {
                 self.depth.fetch_sub(1, SeqCst);
@@ -66,7 +68,7 @@ impl Mailbox {
                 return None;
             }
         }
-        self.kind.message_in(bytes);
+        self.kind.message_in(bytes, with_it);
         Some(Ticket { mailbox: self.clone(), bytes, control, settled: false })
     }
 }

@@ -108,7 +108,7 @@ impl C2s {
     /// Takes what spilled, once the mailbox is empty and the client has read most of what it was sent.
     pub(crate) fn drain_spill(&mut self) {
         let low = self.shared.outbox_bytes_max / 4;
-        let Some(seat) = self.seat.clone() else { return };
+        let Some(seat) = self.seat.as_ref().filter(|seat| seat.is_spilling()).cloned() else { return };
         if !self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
             return;
         }
@@ -308,6 +308,6 @@ impl C2s {
         let mut stanza = Stanza::new(StanzaKind::Presence(PresenceType::Unavailable), &[]);
         (stanza.from, stanza.to) = (Some(jid.clone().into()), Some(to));
         // Presence is answered by nobody.
-        let _routed = self.shared.router.route(stanza, jid);
+        let _routed = self.shared.router.route(stanza);
     }
 }

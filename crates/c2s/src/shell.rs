@@ -11,7 +11,7 @@ use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
 use rjabberd_router::Routed;
 use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
-use rjabberd_xmpp::{Stanza, StanzaKind};
+use rjabberd_xmpp::{Jid, Stanza, StanzaKind};
 
 use crate::{C2s, Phase, fresh, messages::Tick, redact};
 
@@ -190,25 +190,13 @@ impl C2s {
     }
 
     fn route(&mut self, stanza: Stanza, context: &mut Context<Self>) {
-        let seat = self.seat.clone();
-        let ended;
-        let sender = match &seat {
-            Some(seat) => seat.jid(),
-            // Where the session has ended, its `from` still says who it was.
-            None => match stanza.from.clone().map(|from| from.try_into_full()) {
-                Some(Ok(sender)) => {
-                    ended = sender;
-                    &ended
-                }
-                _ => {
-                    log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
-                    return;
-                }
-            },
-        };
+        if !stanza.from.as_ref().is_some_and(Jid::is_full) {
+            log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
+            return;
+        }
         let request = stanza.is_request().then(|| stanza.clone());
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
-        match self.shared.router.route(stanza, sender) {
+        match self.shared.router.route(stanza) {
             Routed::Done => {}
             Routed::Reply(reply) => self.write_stanza(&reply),
             later @ Routed::Later(_) => {

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use rjabberd_actors::{BLOCKS, Block, PerThread};
+
 /// Counters of all receivers of the process.
 pub static COUNTERS: Counters = Counters {
-    bytes: AtomicU64::new(0),
+    bytes: PerThread::new([const { Block(AtomicU64::new(0)) }; BLOCKS]),
     keepalives: AtomicU64::new(0),
     refused: AtomicU64::new(0),
     pauses: AtomicU64::new(0),
@@ -14,7 +16,7 @@ pub static COUNTERS: Counters = Counters {
 /// Counters of all receivers.
 #[derive(Debug)]
 pub struct Counters {
-    bytes: AtomicU64,
+    bytes: PerThread<AtomicU64>,
     keepalives: AtomicU64,
     refused: AtomicU64,
     pauses: AtomicU64,
@@ -57,7 +59,7 @@ impl Counters {
     /// All counters, each read once.
     pub fn snapshot(&self) -> CountersSnapshot {
         CountersSnapshot {
-            bytes: self.bytes.load(Relaxed),
+            bytes: self.bytes.sum(|bytes| bytes.load(Relaxed)),
             keepalives: self.keepalives.load(Relaxed),
             refused: self.refused.load(Relaxed),
             pauses: self.pauses.load(Relaxed),

@@ -30,7 +30,11 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Microseconds since the process began, as shapers count.
 pub(crate) fn now_us() -> u64 {
-    START.elapsed().as_micros() as u64
+    us(Instant::now())
+}
+
+fn us(at: Instant) -> u64 {
+    at.saturating_duration_since(*START).as_micros() as u64
 }
 
 pub(crate) struct Reading;
@@ -112,7 +116,7 @@ impl Receiver {
 
     fn charge(&mut self, size: usize) {
         COUNTERS.read(size);
-        let pause = self.shaper.charge(size, now_us());
+        let pause = self.shaper.charge(size, us(self.transport.last_read()));
         log::debug!(
             target: "shaper:update",
             "{} State: {}; Size={size}; Pause={} ms", self.alive, self.shaper, pause.as_millis()

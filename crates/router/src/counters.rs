@@ -2,11 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use rjabberd_actors::PerThread;
 use rjabberd_xmpp::StanzaKind;
 
 /// Counters of the router.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct Counters(PerThread<Counts>);
+
+/// What one thread has counted.
+#[derive(Debug, Default)]
+struct Counts {
     messages: AtomicU64,
     presences: AtomicU64,
     iqs: AtomicU64,
@@ -38,39 +43,40 @@ pub struct CountersSnapshot {
 impl Counters {
     pub(crate) fn routed(&self, kind: StanzaKind) {
         let counter = match kind {
-            StanzaKind::Message(_) => &self.messages,
-            StanzaKind::Presence(_) => &self.presences,
-            StanzaKind::Iq(_) => &self.iqs,
+            StanzaKind::Message(_) => &self.0.messages,
+            StanzaKind::Presence(_) => &self.0.presences,
+            StanzaKind::Iq(_) => &self.0.iqs,
         };
         counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn delivered(&self) {
-        self.delivered.fetch_add(1, Relaxed);
+        self.0.delivered.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn bounced(&self) {
-        self.bounced.fetch_add(1, Relaxed);
+        self.0.bounced.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn dropped(&self) {
-        self.dropped.fetch_add(1, Relaxed);
+        self.0.dropped.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn came_back(&self) {
-        self.came_back.fetch_add(1, Relaxed);
+        self.0.came_back.fetch_add(1, Relaxed);
     }
 
     /// All counters, each read once.
     pub fn snapshot(&self) -> CountersSnapshot {
+        let sum = |counter: fn(&Counts) -> &AtomicU64| self.0.sum(|counts| counter(counts).load(Relaxed));
         CountersSnapshot {
-            messages: self.messages.load(Relaxed),
-            presences: self.presences.load(Relaxed),
-            iqs: self.iqs.load(Relaxed),
-            delivered: self.delivered.load(Relaxed),
-            bounced: self.bounced.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            came_back: self.came_back.load(Relaxed),
+            messages: sum(|counts| &counts.messages),
+            presences: sum(|counts| &counts.presences),
+            iqs: sum(|counts| &counts.iqs),
+            delivered: sum(|counts| &counts.delivered),
+            bounced: sum(|counts| &counts.bounced),
+            dropped: sum(|counts| &counts.dropped),
+            came_back: sum(|counts| &counts.came_back),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{Routed, Router};
 
 impl Router {
     pub(crate) fn parcel(&self, stanza: Stanza) -> Arc<Parcel> {
-        Parcel::new(stanza, self.inner.clone())
+        Parcel::new(stanza, self.inner)
     }
 
     /// RFC 6121, 8.5.3: a full JID.

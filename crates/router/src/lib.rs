@@ -36,23 +36,24 @@ impl Routed {
     }
 }
 
-/// Routes stanzas between the sessions of this node and to the server itself.
-#[derive(Clone)]
+/// Routes stanzas between the sessions of this node and to the server itself. It lives as long as the process, because
+/// every stanza on its way names it ([`rjabberd_session_manager::Undelivered`]).
+#[derive(Clone, Copy)]
 pub struct Router {
-    inner: Arc<Inner>,
+    inner: &'static Inner,
 }
 
 struct Inner {
     /// The virtual hosts, and what each answers itself.
     hosts: HashMap<String, Services>,
     table: Arc<SessionTable>,
-    counters: Arc<Counters>,
+    counters: Counters,
 }
 
 impl Router {
-    /// A router for these virtual hosts.
+    /// A router for these virtual hosts, to be made once.
     pub fn new(hosts: HashMap<String, Services>, table: Arc<SessionTable>) -> Router {
-        Router { inner: Arc::new(Inner { hosts, table, counters: Arc::default() }) }
+        Router { inner: Box::leak(Box::new(Inner { hosts, table, counters: Counters::default() })) }
     }
 
     /// What was routed and what became of it.
@@ -69,21 +70,21 @@ impl Router {
     }
 
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
-    pub fn route(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+    pub fn route(&self, stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
         let stanza = between_accounts(stanza);
         let Some(to) = &stanza.to else {
-            return self.without_addressee(stanza, sender);
+            return self.without_addressee(stanza);
         };
         let Some(services) = self.inner.hosts.get(to.domain().as_str()) else {
             return other_domain(&stanza);
         };
         if to.node().is_none() {
-            return server(&stanza, to, services, sender);
+            return server(&stanza, to, services);
         }
         match (stanza.kind, to.is_full()) {
             (StanzaKind::Iq(kind), false) => match kind {
-                IqType::Get | IqType::Set => settle(services.answer(&stanza, Sender::Session(sender))),
+                IqType::Get | IqType::Set => answer(services, &stanza),
                 // RFC 6121, 8.5.2.1.3 is about requests; an answer to an account that asked nothing is for nobody.
                 IqType::Result | IqType::Error => Routed::Done,
             },
@@ -98,12 +99,16 @@ impl Router {
     }
 
     /// RFC 6120, 10.3: a stanza without `to` is the account's own affair.
-    fn without_addressee(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+    fn without_addressee(&self, stanza: Stanza) -> Routed {
+        let Some(sender) = sender(&stanza) else { return Routed::Done };
         match stanza.kind {
-            StanzaKind::Message(_) => self.to_bare(stanza, &sender.to_bare()),
+            StanzaKind::Message(_) => {
+                let account = sender.to_bare();
+                self.to_bare(stanza, &account)
+            }
             StanzaKind::Iq(IqType::Get | IqType::Set) => match self.inner.hosts.get(sender.domain().as_str())
             {
-                Some(services) => settle(services.answer(&stanza, Sender::Session(sender))),
+                Some(services) => answer(services, &stanza),
                 None => Routed::refuse(&stanza, Condition::ServiceUnavailable),
             },
             // A result without addressee answers the server's own questions; a presence is the session's.
@@ -133,14 +138,22 @@ fn other_domain(stanza: &Stanza) -> Routed {
 }
 
 /// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
-fn server(stanza: &Stanza, to: &Jid, services: &Services, sender: &FullJid) -> Routed {
+fn server(stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
     match stanza.kind {
-        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => {
-            settle(services.answer(stanza, Sender::Session(sender)))
-        }
+        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
         StanzaKind::Presence(_) => Routed::Done,
         StanzaKind::Message(_) | StanzaKind::Iq(_) => Routed::refuse(stanza, Condition::ServiceUnavailable),
     }
+}
+
+/// The session that sent a stanza; there is one for each that is routed, but not for an account's own (RFC 6121, 3).
+fn sender(stanza: &Stanza) -> Option<&FullJid> {
+    stanza.from.as_ref()?.try_as_full().ok()
+}
+
+/// What the server answers to a request of a session.
+fn answer(services: &Services, request: &Stanza) -> Routed {
+    sender(request).map_or(Routed::Done, |sender| settle(services.answer(request, Sender::Session(sender))))
 }
 
 fn settle(answer: Answer) -> Routed {

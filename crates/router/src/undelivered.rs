@@ -2,20 +2,18 @@
 //!
 //! Runs wherever the stanza was dropped: in the session that ended, or in a thread that closed a mailbox.
 
-use std::sync::Arc;
-
 use rjabberd_session_manager::{Parcel, Undelivered};
 use rjabberd_xmpp::Stanza;
 
 use crate::{Inner, Routed, Router};
 
 impl Undelivered for Inner {
-    fn undelivered(self: Arc<Self>, stanza: Stanza) {
+    fn undelivered(&'static self, stanza: Stanza) {
         let router = Router { inner: self };
         router.inner.counters.came_back();
         let Some(to) = &stanza.to else { return };
         let routed = if to.is_full() {
-            router.parcel_to_full(&Parcel::again(stanza, router.inner.clone()))
+            router.parcel_to_full(&Parcel::again(stanza, router.inner))
         } else {
             let account = to.to_bare();
             router.to_bare(stanza, &account)

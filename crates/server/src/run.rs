@@ -59,6 +59,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         system.stop(config.shutdown).await;
         let flushed = store.flush().await.map(|()| ExitCode::SUCCESS).map_err(StartError::from);
         system.end();
+        store.close();
         flushed
     };
     let code = tokio::select! {

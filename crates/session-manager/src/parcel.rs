@@ -12,9 +12,12 @@ use rjabberd_actors::Letter;
 use rjabberd_xmpp::Stanza;
 
 /// What becomes of a stanza that nobody took: another resource, the store, a bounce.
+///
+/// It lives as long as the process. Each parcel names it, and to count by how many it is named would be one more number
+/// that all arbiters change for every stanza.
 pub trait Undelivered: Send + Sync {
     /// Takes the stanza. Must not panic; may route, and so send to ports.
-    fn undelivered(self: Arc<Self>, stanza: Stanza);
+    fn undelivered(&'static self, stanza: Stanza);
 }
 
 /// A stanza, shared by all sessions that it goes to.
@@ -23,21 +26,21 @@ pub struct Parcel {
     bytes: usize,
     delivered: AtomicBool,
     came_back: bool,
-    path: Arc<dyn Undelivered>,
+    path: &'static dyn Undelivered,
 }
 
 impl Parcel {
     /// A stanza, and its way back.
-    pub fn new(stanza: Stanza, path: Arc<dyn Undelivered>) -> Arc<Parcel> {
+    pub fn new(stanza: Stanza, path: &'static dyn Undelivered) -> Arc<Parcel> {
         Parcel::sent(stanza, path, false)
     }
 
     /// A stanza that a session had taken and did not write: a session that is leaving does not take it again.
-    pub fn again(stanza: Stanza, path: Arc<dyn Undelivered>) -> Arc<Parcel> {
+    pub fn again(stanza: Stanza, path: &'static dyn Undelivered) -> Arc<Parcel> {
         Parcel::sent(stanza, path, true)
     }
 
-    fn sent(stanza: Stanza, path: Arc<dyn Undelivered>, came_back: bool) -> Arc<Parcel> {
+    fn sent(stanza: Stanza, path: &'static dyn Undelivered, came_back: bool) -> Arc<Parcel> {
         let bytes = stanza.size();
         Arc::new(Parcel { stanza: Some(stanza), bytes, delivered: AtomicBool::new(false), came_back, path })
     }
@@ -74,7 +77,7 @@ impl Drop for Parcel {
             return;
         }
         if let Some(stanza) = self.stanza.take() {
-            self.path.clone().undelivered(stanza);
+            self.path.undelivered(stanza);
         }
     }
 }

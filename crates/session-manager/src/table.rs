@@ -12,8 +12,11 @@ use rjabberd_xmpp::{BareJid, FullJid};
 
 use crate::{Epoch, Parcel, Seat};
 
+/// Parts of the table, each with a lock: so many that two arbiters seldom want the same at the same time.
+const SHARDS: usize = 512;
+
 /// Who is bound where.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SessionTable {
     /// By bare JID, as text: so a sender finds its addressee without making an address of its own.
     accounts: DashMap<Box<str>, Vec<Arc<Seat>>>,
@@ -34,7 +37,11 @@ pub(crate) enum Removal {
 impl SessionTable {
     /// An empty table.
     pub fn new() -> Arc<SessionTable> {
-        Arc::new(SessionTable::default())
+        Arc::new(SessionTable {
+            accounts: DashMap::with_shard_amount(SHARDS),
+            sessions: AtomicUsize::default(),
+            epoch: Epoch::default(),
+        })
     }
 
     /// Sessions bound now.

@@ -200,7 +200,7 @@ async fn a_kind_counts_its_actors_and_their_messages() {
     other.panicked();
     drop(other);
     let after = kept.kind.snapshot();
-    assert_eq!((after.depth, after.depth_high, after.bytes, after.handled), (0, 5, 0, 5));
+    assert_eq!((after.depth, after.depth_high, after.bytes, after.handled), (0, 4, 0, 5));
     assert_eq!((after.started, after.alive, after.panicked), (2, 1, 1));
     assert!(kind::snapshot().iter().filter(|snapshot| snapshot.name == "keeper").count() >= 1);
 }

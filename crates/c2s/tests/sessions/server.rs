@@ -345,7 +345,7 @@ fn routes(router: &Router, from: &FullJid, to: &Jid, number: usize) -> Option<St
     stanza.from = Some(from.clone().into());
     stanza.to = Some(to.clone());
     stanza.id = Some(format!("m{number}"));
-    match router.route(stanza, from) {
+    match router.route(stanza) {
         Routed::Done => None,
         Routed::Reply(error) => Some(error),
         Routed::Later(_) => unreachable!("a message is not answered later"),

@@ -85,8 +85,7 @@ impl Stage {
     /// `balcony chamber`, `error service-unavailable`, or nothing.
     pub(crate) async fn sends(&self, stanza: Stanza) -> String {
         let sent = stanza.clone();
-        let sender = FullJid::new(stanza.from.as_ref().unwrap().as_str()).unwrap();
-        let reply = match self.router.route(stanza, &sender) {
+        let reply = match self.router.route(stanza) {
             Routed::Done => None,
             Routed::Reply(reply) => Some(reply),
             Routed::Later(_) => panic!("nothing here is answered later"),

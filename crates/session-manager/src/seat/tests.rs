@@ -28,19 +28,22 @@ enum Fate {
     Ended,
 }
 
-struct WayBack(Mutex<Sender<Fate>>);
+/// Closed when the play is over.
+struct WayBack(Mutex<Option<Sender<Fate>>>);
 
 impl Undelivered for WayBack {
-    fn undelivered(self: Arc<Self>, stanza: Stanza) {
-        // Nobody looks any more when the test has failed.
-        let _ended = self.0.lock().send(Fate::Back(stanza.id.unwrap_or_default()));
+    fn undelivered(&'static self, stanza: Stanza) {
+        if let Some(fates) = &*self.0.lock() {
+            // Nobody looks any more when the test has failed.
+            let _ended = fates.send(Fate::Back(stanza.id.unwrap_or_default()));
+        }
     }
 }
 
-fn parcel(way_back: &Arc<WayBack>, id: String) -> Arc<Parcel> {
+fn parcel(way_back: &'static WayBack, id: String) -> Arc<Parcel> {
     let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
     stanza.id = Some(id);
-    Parcel::new(stanza, way_back.clone())
+    Parcel::new(stanza, way_back)
 }
 
 /// How a session behaves.
@@ -191,18 +194,18 @@ fn seated(manners: Manners, fates: Sender<Fate>) -> (Arc<Seat>, std::thread::Joi
 fn play(manners: Manners, senders: usize, each: usize) -> Vec<Fate> {
     let (fates, happened) = channel();
     let (seat, session) = seated(manners, fates.clone());
-    let way_back = Arc::new(WayBack(Mutex::new(fates)));
+    let way_back: &'static WayBack = Box::leak(Box::new(WayBack(Mutex::new(Some(fates)))));
     if !manners.drains {
         // As with an outbox that is full from now on.
         seat.hold();
     }
     let threads: Vec<_> = (0..senders)
         .map(|sender| {
-            let (seat, way_back) = (seat.clone(), way_back.clone());
+            let seat = seat.clone();
             std::thread::spawn(move || {
                 let mut random = StdRng::seed_from_u64(manners.seed + sender as u64);
                 for number in 0..each {
-                    seat.deliver(&parcel(&way_back, format!("{sender}:{number}")));
+                    seat.deliver(&parcel(way_back, format!("{sender}:{number}")));
                     if random.random_ratio(1, 10) {
                         std::thread::yield_now();
                     }
@@ -210,7 +213,6 @@ fn play(manners: Manners, senders: usize, each: usize) -> Vec<Fate> {
             })
         })
         .collect();
-    drop(way_back);
     for thread in threads {
         thread.join().expect("a sender");
     }
@@ -227,13 +229,10 @@ fn play(manners: Manners, senders: usize, each: usize) -> Vec<Fate> {
     }
     seat.control(Control::Kick);
     drop(seat);
-    while let Ok(fate) = happened.recv_timeout(LONG) {
-        if fate == Fate::Ended {
-            continue;
-        }
-        seen.push(fate);
-    }
     session.join().expect("the session");
+    // Nothing is on its way any more: the session has let go of all, and so has the seat.
+    way_back.0.lock().take();
+    seen.extend(happened.iter().filter(|fate| *fate != Fate::Ended));
     seen
 }
 
@@ -314,7 +313,7 @@ struct Narrow {
 }
 
 impl Undelivered for Narrow {
-    fn undelivered(self: Arc<Self>, stanza: Stanza) {
+    fn undelivered(&'static self, stanza: Stanza) {
         let id = stanza.id.unwrap_or_default();
         if id == "0" {
             self.reached.lock().send(()).expect("the test waits");
@@ -331,12 +330,15 @@ async fn what_one_thread_sends_back_is_not_overtaken_by_what_another_finishes() 
     let jid = FullJid::new("juliet@example.net/balcony").expect("an address");
     let seat = Arc::new(Seat::new(jid, 1, deliver, control, usize::MAX));
     let ((reached, is_reached), (let_go, go)) = (channel(), channel());
-    let narrow =
-        Arc::new(Narrow { reached: Mutex::new(reached), go: Mutex::new(go), back: Mutex::default() });
+    let narrow: &'static Narrow = Box::leak(Box::new(Narrow {
+        reached: Mutex::new(reached),
+        go: Mutex::new(go),
+        back: Mutex::default(),
+    }));
     let parcels = (0..4).map(|number| {
         let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
         stanza.id = Some(number.to_string());
-        Parcel::new(stanza, narrow.clone())
+        Parcel::new(stanza, narrow)
     });
     seat.leave(parcels.collect());
     let other = seat.clone();

@@ -223,7 +223,7 @@ proptest! {
             play.finish().await;
             let (sent, forced) = (play.sent, play.forced);
             let written = std::mem::take(&mut play.written);
-            let back = play.stage.back.clone();
+            let back = play.stage.back;
             let players = std::mem::take(&mut play.players);
             drop(play);
             settle().await;

@@ -1,12 +1,10 @@
 //! A parcel is delivered, or it comes back: once.
 
-use std::sync::Arc;
-
 use crate::stage::{Back, parcel};
 
 #[test]
 fn a_parcel_that_all_drop_comes_back_once() {
-    let back = Arc::new(Back::default());
+    let back = Back::new();
     let first = parcel(&back, "a");
     let (second, third) = (first.clone(), first.clone());
     drop(first);
@@ -18,7 +16,7 @@ fn a_parcel_that_all_drop_comes_back_once() {
 
 #[test]
 fn a_parcel_that_one_of_several_delivered_does_not_come_back() {
-    let back = Arc::new(Back::default());
+    let back = Back::new();
     let copies = vec![parcel(&back, "a"); 3];
     copies[1].delivered();
     drop(copies);
@@ -28,7 +26,7 @@ fn a_parcel_that_one_of_several_delivered_does_not_come_back() {
 #[test]
 fn a_parcel_that_several_threads_drop_comes_back_once() {
     for _ in 0..200 {
-        let back = Arc::new(Back::default());
+        let back = Back::new();
         let first = parcel(&back, "a");
         std::thread::scope(|scope| {
             for _ in 0..4 {

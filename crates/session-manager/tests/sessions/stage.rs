@@ -19,21 +19,25 @@ use rjabberd_xmpp::{BareJid, FullJid, MessageType, Stanza, StanzaKind};
 pub(crate) struct Back(Mutex<Vec<String>>);
 
 impl Undelivered for Back {
-    fn undelivered(self: Arc<Self>, stanza: Stanza) {
+    fn undelivered(&'static self, stanza: Stanza) {
         self.0.lock().unwrap().push(stanza.id.unwrap());
     }
 }
 
 impl Back {
+    pub(crate) fn new() -> &'static Back {
+        Box::leak(Box::default())
+    }
+
     pub(crate) fn ids(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-pub(crate) fn parcel(back: &Arc<Back>, id: &str) -> Arc<Parcel> {
+pub(crate) fn parcel(back: &'static Back, id: &str) -> Arc<Parcel> {
     let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
     stanza.id = Some(id.to_owned());
-    Parcel::new(stanza, back.clone())
+    Parcel::new(stanza, back)
 }
 
 pub(crate) fn account() -> BareJid {
@@ -72,7 +76,7 @@ pub(crate) const RULES: Rules = Rules {
 pub(crate) struct Stage {
     pub(crate) table: Arc<SessionTable>,
     pub(crate) ports: SessionManagerPorts,
-    pub(crate) back: Arc<Back>,
+    pub(crate) back: &'static Back,
 }
 
 type Verdict = Result<Bound, ClaimRefused>;
@@ -93,7 +97,7 @@ impl Stage {
         tokio::time::pause();
         let table = SessionTable::new();
         let ports = SessionManager::start(table.clone(), rules);
-        Stage { table, ports, back: Arc::default() }
+        Stage { table, ports, back: Back::new() }
     }
 
     /// Asks for a resource; the mailbox of the session takes `depth_max`.
