@@ -25,7 +25,7 @@ pub enum XmlError {
     Restricted(&'static str),
     /// Not UTF-8: `unsupported-encoding` (RFC 6120, 4.9.3.22 and 11.6).
     #[error("bad encoding: {0}")]
-    BadFormat(&'static str),
+    NotUtf8(&'static str),
     /// The XML declaration names another encoding: `unsupported-encoding` (RFC 6120, 4.9.3.22).
     #[error("unsupported encoding")]
     UnsupportedEncoding,

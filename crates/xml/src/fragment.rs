@@ -90,7 +90,7 @@ impl Fragment {
     /// The element's direct text (not that of its children), unescaped; base64 of SASL stands here.
     pub fn text(&self) -> Result<String, XmlError> {
         if memchr::memchr3(b'<', b'&', b'\r', &self.inner).is_none() {
-            let text = std::str::from_utf8(&self.inner).map_err(|_| XmlError::BadFormat("not UTF-8"))?;
+            let text = std::str::from_utf8(&self.inner).map_err(|_| XmlError::NotUtf8("not UTF-8"))?;
             return Ok(text.to_owned());
         }
         Ok(self.to_element()?.text())

@@ -83,7 +83,7 @@ pub(crate) fn walk(
     frame: &Bytes,
     mut visit: impl FnMut(Event) -> Result<(), XmlError>,
 ) -> Result<(), XmlError> {
-    let text = std::str::from_utf8(frame).map_err(|_| XmlError::BadFormat("not UTF-8"))?;
+    let text = std::str::from_utf8(frame).map_err(|_| XmlError::NotUtf8("not UTF-8"))?;
     let mut reader = match take_kept(context) {
         Some(reader) => reader,
         None => reader_for(context)?,
@@ -142,7 +142,7 @@ pub(crate) fn walk(
 
 /// Reads a lone start tag that opens a document (a stream header without its XML declaration).
 pub(crate) fn read_open_tag(frame: &Bytes) -> Result<Start, XmlError> {
-    let text = std::str::from_utf8(frame).map_err(|_| XmlError::BadFormat("not UTF-8"))?;
+    let text = std::str::from_utf8(frame).map_err(|_| XmlError::NotUtf8("not UTF-8"))?;
     let mut reader = new_reader(frame.clone());
     loop {
         match pull(&mut reader, text)? {

@@ -61,7 +61,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, XmlError> {
 }
 
 fn parse_header(bytes: &[u8]) -> Result<Header, XmlError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| XmlError::BadFormat("not UTF-8"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| XmlError::NotUtf8("not UTF-8"))?;
     let tag = text[check_declaration(text)?..].trim_start_matches([' ', '\t', '\r', '\n']);
     let start = read_open_tag(&Bytes::copy_from_slice(tag.as_bytes()))?;
     let declared =

@@ -248,7 +248,7 @@ fn is_our_own_rule(error: &XmlError) -> bool {
                 "name" | "namespace name" | "text outside an element" | "reserved prefix" | "end tag"
             )
         }
-        XmlError::BadFormat(_) | XmlError::UnsupportedEncoding => false,
+        XmlError::NotUtf8(_) | XmlError::UnsupportedEncoding => false,
     }
 }
 

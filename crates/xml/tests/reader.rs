@@ -95,7 +95,7 @@ fn a_header_that_is_no_single_start_tag_is_not_well_formed() {
     assert_eq!(refusal(b"<a"), Some(XmlError::NotWellFormed("unexpected end")));
     assert_eq!(refusal(b"<p:a>"), Some(XmlError::NotWellFormed("undeclared prefix")));
     assert_eq!(refusal(b"<a b='&c;'>"), Some(XmlError::Restricted("entity reference")));
-    assert_eq!(refusal(b"<a b='\xFF'>"), Some(XmlError::BadFormat("not UTF-8")));
+    assert_eq!(refusal(b"<a b='\xFF'>"), Some(XmlError::NotUtf8("not UTF-8")));
     assert_eq!(
         refusal(b"<a xmlns:xml='http://www.w3.org/XML/1998/namespace'>"),
         Some(XmlError::NotWellFormed("reserved prefix"))
@@ -218,7 +218,7 @@ fn bytes_that_are_no_utf_8_are_bad_format() {
         b"<a>\xF4\x90\x80\x80</a>",
     ] {
         let read = read_element(&Context::canonical(), Bytes::copy_from_slice(bytes));
-        assert_eq!(read, Err(XmlError::BadFormat("not UTF-8")), "{bytes:?}");
+        assert_eq!(read, Err(XmlError::NotUtf8("not UTF-8")), "{bytes:?}");
     }
 }
 

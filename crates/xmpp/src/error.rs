@@ -335,7 +335,7 @@ impl From<&XmlError> for StreamError {
         match refused {
             XmlError::Restricted(what) => StreamError::new(StreamCondition::RestrictedXml).with_text(*what),
             // RFC 6120, 4.9.3.22: bytes that break the rules of UTF-8 are an unsupported encoding, no bad format.
-            XmlError::BadFormat(what) => {
+            XmlError::NotUtf8(what) => {
                 StreamError::new(StreamCondition::UnsupportedEncoding).with_text(*what)
             }
             XmlError::UnsupportedEncoding => StreamError::new(StreamCondition::UnsupportedEncoding),
@@ -521,7 +521,7 @@ mod tests {
         use StreamCondition::*;
         for (refused, condition) in [
             (XmlError::Restricted("comment"), RestrictedXml),
-            (XmlError::BadFormat("not UTF-8"), UnsupportedEncoding),
+            (XmlError::NotUtf8("not UTF-8"), UnsupportedEncoding),
             (XmlError::UnsupportedEncoding, UnsupportedEncoding),
             (XmlError::NotWellFormed("tag"), NotWellFormed),
         ] {

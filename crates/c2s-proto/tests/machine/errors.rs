@@ -82,8 +82,8 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
         StreamCondition::SystemShutdown => vec![control(ControlInput::Shutdown)],
         StreamCondition::UnsupportedEncoding => vec![
             refused(start(), XmlError::UnsupportedEncoding),
-            refused(start(), XmlError::BadFormat("not UTF-8")),
-            refused(bound(settings()), XmlError::BadFormat("not UTF-8")),
+            refused(start(), XmlError::NotUtf8("not UTF-8")),
+            refused(bound(settings()), XmlError::NotUtf8("not UTF-8")),
         ],
         StreamCondition::UnsupportedStanzaType => vec![
             at_features(settings()).input(element("<pubsub/>")),
