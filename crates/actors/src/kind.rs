@@ -40,16 +40,19 @@ struct Messages {
 }
 
 impl Messages {
-    const NONE: Messages = Messages {
-        depth: AtomicU64::new(0),
-        bytes: AtomicU64::new(0),
-        depth_high: AtomicU64::new(0),
-        handled: AtomicU64::new(0),
-        handling_ns: AtomicU64::new(0),
-        refused: AtomicU64::new(0),
-        dropped: AtomicU64::new(0),
-        yields: AtomicU64::new(0),
-    };
+    /// Nothing counted yet.
+    const fn new() -> Messages {
+        Messages {
+            depth: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            depth_high: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            handling_ns: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            yields: AtomicU64::new(0),
+        }
+    }
 }
 
 /// What a kind's counters say at one moment.
@@ -89,7 +92,7 @@ impl Kind {
             started: AtomicU64::new(0),
             alive: AtomicI64::new(0),
             panicked: AtomicU64::new(0),
-            messages: PerThread::new([const { Block(Messages::NONE) }; BLOCKS]),
+            messages: PerThread::new([const { Block(Messages::new()) }; BLOCKS]),
         }
     }
 

@@ -38,7 +38,7 @@ impl Routed {
 
 /// Routes stanzas between the sessions of this node and to the server itself. It lives as long as the process, because
 /// every stanza on its way names it ([`rjabberd_session_manager::Undelivered`]).
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Router {
     inner: &'static Inner,
 }

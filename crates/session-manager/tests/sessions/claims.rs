@@ -108,7 +108,7 @@ async fn a_session_that_does_not_hand_over_loses_its_resource_after_a_second() {
     pass(Duration::from_millis(300)).await;
     assert!(new.is_seated());
     assert_eq!(new.writes(), ["1"], "what had spilled goes over all the same");
-    assert!(!old_seat.deliver(&crate::stage::parcel(&stage.back, "2")), "the old one takes nothing more");
+    assert!(!old_seat.deliver(&crate::stage::parcel(stage.back, "2")), "the old one takes nothing more");
     assert_eq!(stage.back.ids(), ["2"]);
     assert_eq!(stage.table.sessions(), 1);
 }

@@ -139,7 +139,7 @@ impl Stage {
 
     /// Sends a parcel as a sender does; says whether a session took it.
     pub(crate) fn sends(&self, to: &FullJid, id: &str) -> bool {
-        self.table.deliver_to(to, &parcel(&self.back, id))
+        self.table.deliver_to(to, &parcel(self.back, id))
     }
 
     /// The session ends; true when the session manager answered.
