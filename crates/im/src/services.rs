@@ -142,24 +142,29 @@ impl Services {
     }
 
     fn reply(&self, request: &Stanza, sender: Sender<'_>) -> Reply {
-        let Some(payload) = request.payload() else {
+        // A tree is made only for who understands it.
+        let [child] = request.children() else {
             return Reply::error(Condition::BadRequest);
         };
+        let namespace = child.namespace();
         let Some((target, host)) = target(request.to.as_ref(), sender) else {
             return Reply::error(Condition::ServiceUnavailable);
         };
-        if matches!(sender, Sender::Stream { .. }) && payload.namespace() != ns::REGISTER {
+        if matches!(sender, Sender::Stream { .. }) && namespace != ns::REGISTER {
             return Reply::error(Condition::NotAuthorized);
         }
         let mut features = self.features.iter();
-        match features.find(|feature| feature.namespace() == payload.namespace() && feature.serves(target)) {
-            // RFC 6120, 8.4: a namespace that is not understood.
-            None => Reply::error(Condition::ServiceUnavailable),
-            Some(feature) => {
-                let set = request.kind == StanzaKind::Iq(IqType::Set);
-                feature.answer(&Question { set, payload: &payload, target, sender, host })
-            }
-        }
+        // RFC 6120, 8.4: a namespace that is not understood.
+        let Some(feature) =
+            features.find(|feature| feature.namespace() == namespace && feature.serves(target))
+        else {
+            return Reply::error(Condition::ServiceUnavailable);
+        };
+        let Some(payload) = request.payload() else {
+            return Reply::error(Condition::BadRequest);
+        };
+        let set = request.kind == StanzaKind::Iq(IqType::Set);
+        feature.answer(&Question { set, payload: &payload, target, sender, host })
     }
 }
 

@@ -69,7 +69,7 @@ impl Default for SqliteOptions {
             group_max: 256,
             readers: 2,
             deadline: Duration::from_secs(5),
-            logins_max: 4_096,
+            logins_max: 8_192,
         }
     }
 }
