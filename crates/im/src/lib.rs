@@ -1,17 +1,91 @@
-//! What the server answers itself: one file per feature, [`Services`] before them.
+//! What the server does for its users: one file per feature, [`Services`] before those that answer requests.
 //!
-//! No actor, no store, no socket: a request comes in, an answer comes out, at once or later. What a feature needs of
-//! the accounts is a trait of its own. Whether an address is ours, and where an answer goes, is for the router.
+//! No actor and no socket: what comes in is a stanza or a change of a session, what goes out are answers, stanzas for
+//! sessions, and operations of the store. [`Im`] holds what the features share. Whether an address is ours, and where
+//! an answer goes, is for the router.
 //!
 //! Invariant: service discovery names exactly the features that [`Services::new`] wires.
 
+pub mod blocking;
 pub mod caps;
 pub mod disco;
+pub mod outlet;
 pub mod ping;
 pub mod registration;
 pub mod services;
 pub mod time;
 pub mod version;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rjabberd_session_manager::SessionTable;
+use rjabberd_storage::{OfflineLimits, Store};
+
+pub use blocking::Blocklists;
+pub use outlet::Outlet;
 pub use registration::{AccountError, Accounts};
 pub use services::{Answer, Clock, Sender, Services};
+
+/// How much an account may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Contacts in a roster, requests of others counted.
+    pub roster_items_max: usize,
+    /// What waits for an account that is away.
+    pub offline: OfflineLimits,
+    /// Addresses in a block list.
+    pub blocks_max: usize,
+    /// Bytes of private XML storage.
+    pub private_bytes_max: usize,
+    /// Bytes of a vCard.
+    pub vcard_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            roster_items_max: 5_000,
+            offline: OfflineLimits { messages_max: 1_000, bytes_max: 4 << 20 },
+            blocks_max: 1_000,
+            private_bytes_max: 1 << 20,
+            vcard_bytes_max: 256 << 10,
+        }
+    }
+}
+
+/// What the features share. It lives as long as the process: what the store's threads call back names it.
+pub struct Im {
+    /// What outlives the process.
+    pub(crate) store: Arc<dyn Store>,
+    /// The way to the sessions.
+    pub(crate) outlet: Outlet,
+    /// Who has blocked whom.
+    pub blocklists: Blocklists,
+    /// The time of day.
+    pub(crate) clock: Clock,
+    /// The virtual hosts.
+    pub(crate) hosts: HashSet<String>,
+    /// How much an account may have.
+    pub(crate) limits: Limits,
+}
+
+impl Im {
+    /// The way to the sessions.
+    pub fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    /// For these virtual hosts, to be made once.
+    pub fn new(
+        store: Arc<dyn Store>,
+        table: Arc<SessionTable>,
+        hosts: impl IntoIterator<Item = String>,
+        clock: Clock,
+        limits: Limits,
+    ) -> &'static Im {
+        let hosts = hosts.into_iter().collect();
+        let (outlet, blocklists) = (Outlet::new(table), Blocklists::default());
+        Box::leak(Box::new(Im { store, outlet, blocklists, clock, hosts, limits }))
+    }
+}

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
+use crate::Im;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::ping::Ping;
 use crate::registration::{Accounts, Registration};
@@ -111,9 +112,13 @@ pub struct Services {
 
 impl Services {
     /// Wires the features. Without `accounts` there is no in-band registration.
-    pub fn new(clock: Clock, accounts: Option<Arc<dyn Accounts>>) -> Services {
-        let mut features: Vec<Box<dyn Feature>> =
-            vec![Box::new(DiscoItems), Box::new(Ping), Box::new(Time::new(clock)), Box::new(Version)];
+    pub fn new(im: &'static Im, accounts: Option<Arc<dyn Accounts>>) -> Services {
+        let mut features: Vec<Box<dyn Feature>> = vec![
+            Box::new(DiscoItems),
+            Box::new(Ping),
+            Box::new(Time::new(im.clock.clone())),
+            Box::new(Version),
+        ];
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
         // Last, because it names all the others.
         let info = DiscoInfo::new(&features);

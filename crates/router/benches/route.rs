@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rjabberd_actors::{probe::Probe, reply};
-use rjabberd_im::Services;
+use rjabberd_im::{Im, Limits, Services};
 use rjabberd_router::{Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, SessionManager, SessionManagerPorts, SessionTable,
 };
+use rjabberd_storage::Absent;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{FullJid, MessageType, Stanza, StanzaKind, ns};
 
@@ -46,8 +47,9 @@ async fn routes(count: u64) -> Duration {
         ended_kept: LONG,
     };
     let ports = SessionManager::start(table.clone(), rules);
-    let services = Services::new(Arc::new(SystemTime::now), None);
-    let router = Router::new(HashMap::from([("example.net".to_owned(), services)]), table);
+    let host = "example.net".to_owned();
+    let im = Im::new(Arc::new(Absent), table, [host.clone()], Arc::new(SystemTime::now), Limits::default());
+    let router = Router::new(HashMap::from([(host, Services::new(im, None))]), im);
     let [romeo, juliet] = ["romeo@example.net/orchard", "juliet@example.net/balcony"]
         .map(|jid| FullJid::new(jid).expect("an address"));
     let (inbox, _session) = sits(&ports, &juliet).await;

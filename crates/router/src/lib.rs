@@ -11,7 +11,7 @@ mod undelivered;
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use rjabberd_im::{Answer, Sender, Services};
+use rjabberd_im::{Answer, Im, Sender, Services};
 use rjabberd_session_manager::{Seat, SessionTable};
 use rjabberd_xmpp::{
     BareJid, Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind,
@@ -47,13 +47,16 @@ struct Inner {
     /// The virtual hosts, and what each answers itself.
     hosts: HashMap<String, Services>,
     table: Arc<SessionTable>,
+    /// What the server does for its users.
+    im: &'static Im,
     counters: Counters,
 }
 
 impl Router {
     /// A router for these virtual hosts, to be made once.
-    pub fn new(hosts: HashMap<String, Services>, table: Arc<SessionTable>) -> Router {
-        Router { inner: Box::leak(Box::new(Inner { hosts, table, counters: Counters::default() })) }
+    pub fn new(hosts: HashMap<String, Services>, im: &'static Im) -> Router {
+        let table = im.outlet().table().clone();
+        Router { inner: Box::leak(Box::new(Inner { hosts, table, im, counters: Counters::default() })) }
     }
 
     /// What was routed and what became of it.

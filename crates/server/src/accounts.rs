@@ -175,7 +175,7 @@ impl Accounts {
     /// # Errors
     /// There is no such account, or the store fails.
     pub async fn remove_for(&self, account: BareJid, asker: Option<FullJid>) -> Result<(), AccountError> {
-        self.store.remove_account(&account).await?;
+        self.store.remove_account(&account, Box::new(|_| ())).await?;
         log::info!(target: "server:accounts", "Removed the account {account}");
         self.live.account_removed(&account, asker.as_ref()).await;
         Ok(())

@@ -18,7 +18,7 @@ use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
-use rjabberd_im::Services;
+use rjabberd_im::{Im, Limits as ImLimits, Services};
 use rjabberd_listener::messages::StopAccepting;
 use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
 use rjabberd_router::Router;
@@ -135,9 +135,11 @@ pub fn start(
     let sessions = session_managers(&arbiters, &table, rules(config));
     let live = Arc::new(EndSessions(sessions.clone()));
     let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
-    let services = services(config, &accounts);
+    let hosts = config.hosts.iter().map(|host| host.domain.clone());
+    let im = Im::new(store.clone(), table.clone(), hosts, Arc::new(SystemTime::now), ImLimits::default());
+    let services = services(config, im, &accounts);
     let hosts = host_settings(config, secret, &services);
-    let router = Router::new(services, table.clone());
+    let router = Router::new(services, im);
     let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
     let census = Census::new(CensusLimits {
         connections_max: config.limits.connections_max,
@@ -300,10 +302,10 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-fn services(config: &Config, accounts: &Accounts) -> HashMap<String, Services> {
+fn services(config: &Config, im: &'static Im, accounts: &Accounts) -> HashMap<String, Services> {
     let services = |host: &config::Host| {
         let registration = host.registration.then(|| Arc::new(Registration(accounts.clone())) as _);
-        (host.domain.clone(), Services::new(Arc::new(SystemTime::now), registration))
+        (host.domain.clone(), Services::new(im, registration))
     };
     config.hosts.iter().map(services).collect()
 }

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// There is no such account.
     #[error("there is no such account")]
     NotFound,
+    /// It would be more than the account may keep.
+    #[error("it would be more than the account may keep")]
+    Full,
     /// What was asked for makes no sense; says what.
     #[error("the store refuses this: {0}")]
     Invalid(String),
@@ -42,7 +45,7 @@ impl StoreError {
     pub fn is_fault(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Deadline | Self::Corrupt(_) | Self::Io(_) => true,
-            Self::Conflict | Self::NotFound | Self::Invalid(_) => false,
+            Self::Conflict | Self::NotFound | Self::Full | Self::Invalid(_) => false,
         }
     }
 

@@ -17,4 +17,7 @@ pub use error::{Cause, OpenError, StoreError};
 pub use folder::{DataFolder, DataFolderError};
 pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
 pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
-pub use store::{Account, Answer, IMPORT_MAX, ImportCounts, LIST_MAX, Login, Store};
+pub use store::{
+    Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
+    OfflineMessage, Profile, RosterEdit, RosterEvent, RosterVersion, Store, SubscriptionChange,
+};

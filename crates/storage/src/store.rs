@@ -4,8 +4,13 @@
 //! does not undo a change. The answer resolves on any runtime. A change is answered after it was committed to the
 //! disk, and every question asked after that answer sees it.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
+use rjabberd_xmpp::roster::{Act, RosterItem};
 use rjabberd_xmpp::sasl::Credentials;
 use zeroize::Zeroizing;
 
@@ -13,6 +18,10 @@ use crate::error::StoreError;
 
 /// The answer to an operation. Resolves on any runtime, and always: also if the store's thread is gone.
 pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+/// What is to be done with the result of a change, before anybody else learns of it. Changes are followed in the order
+/// in which they were committed, one at a time, on a thread of the store: it must not block.
+pub type Follow<T> = Box<dyn FnOnce(&Result<T, StoreError>) + Send>;
 
 /// Most accounts that one [`Store::import_accounts`] takes.
 pub const IMPORT_MAX: usize = 5_000;
@@ -53,27 +62,188 @@ pub struct ImportCounts {
     pub skipped: usize,
 }
 
+/// The state of a roster, for comparison only (RFC 6121, 2.6): never that of another account's, also not of one that had
+/// the same address before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RosterVersion {
+    /// Which account, of all that there ever were.
+    pub account: i64,
+    /// Changes of its roster.
+    pub changes: i64,
+}
+
+impl std::fmt::Display for RosterVersion {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}", self.account, self.changes)
+    }
+}
+
+/// What a session needs of its account to become available.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The state of the roster.
+    pub version: RosterVersion,
+    /// Every contact, in the order of their addresses; also those that are not listed.
+    pub items: Vec<RosterItem>,
+    /// Requests for a subscription that were not answered (RFC 6121, 3.1.3): the stanzas, in the order in which they
+    /// came.
+    pub requests: Vec<Bytes>,
+    /// SHA-1 of the photo in the vCard.
+    pub avatar: Option<[u8; 20]>,
+    /// Whether messages wait.
+    pub has_offline: bool,
+}
+
+/// A part of what a change of rosters comes to, to be carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RosterEvent {
+    /// An item of this account is another now; to be pushed if it is listed.
+    Changed {
+        /// Whose roster.
+        account: BareJid,
+        /// The item as it is now.
+        item: RosterItem,
+        /// The roster's version with it.
+        version: RosterVersion,
+    },
+    /// An item of this account is gone; to be pushed if it was listed.
+    Removed {
+        /// Whose roster.
+        account: BareJid,
+        /// The item as it was.
+        item: RosterItem,
+        /// The roster's version without it.
+        version: RosterVersion,
+    },
+    /// A subscription stanza goes to the clients of `to`.
+    Deliver {
+        /// Which.
+        act: Act,
+        /// Whose account it comes from.
+        from: BareJid,
+        /// Whose clients get it.
+        to: BareJid,
+        /// The stanza as its sender wrote it; `None` where the server speaks for an account.
+        stanza: Option<Bytes>,
+    },
+    /// `to` may see the presence of `of` from now on.
+    Granted {
+        /// Who is seen.
+        of: BareJid,
+        /// Who sees.
+        to: BareJid,
+    },
+    /// `to` may not see the presence of `of` any more.
+    Revoked {
+        /// Who was seen.
+        of: BareJid,
+        /// Who saw.
+        to: BareJid,
+    },
+}
+
+/// What a client sets of a roster item (RFC 6121, 2.1.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterEdit {
+    /// The contact.
+    pub jid: BareJid,
+    /// The user's name for the contact.
+    pub name: Option<String>,
+    /// The user's groups, each once.
+    pub groups: Vec<String>,
+}
+
+/// A subscription stanza on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionChange {
+    /// Whose client sent it.
+    pub account: BareJid,
+    /// Whom it is for.
+    pub contact: BareJid,
+    /// Whether the contact's domain is one of ours: then the contact's roster changes too, and where there is no such
+    /// account, it answers `unsubscribed` (RFC 6121, 3.1.3).
+    pub is_here: bool,
+    /// Which it is.
+    pub act: Act,
+    /// The stanza as its sender wrote it, between bare addresses.
+    pub stanza: Bytes,
+}
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfflineMessage {
+    /// Its place in the order of that account's messages.
+    pub number: i64,
+    /// When it was taken, in milliseconds since 1970.
+    pub taken_unix_ms: i64,
+    /// The stanza.
+    pub stanza: Bytes,
+}
+
+/// How much one account may keep waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfflineLimits {
+    /// Messages.
+    pub messages_max: usize,
+    /// Bytes of their stanzas.
+    pub bytes_max: usize,
+}
+
+/// When an account was last available, and the status that it left with (XEP-0012).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastActivity {
+    /// Seconds since 1970.
+    pub left_unix_s: i64,
+    /// The status of its last unavailable presence.
+    pub status: Option<String>,
+}
+
 /// The operations. Addresses come in normalised; one without a local part is no account.
+///
+/// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
 pub trait Store: Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
-    fn load_login(&self, account: &BareJid) -> Answer<Option<Login>>;
+    fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
+        let _ = account;
+        absent()
+    }
 
     /// Creates an account; [`StoreError::Conflict`] if it exists.
-    fn create_account(&self, account: &BareJid, credentials: Credentials) -> Answer<()>;
+    fn create_account(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
+        let _ = (account, credentials);
+        absent()
+    }
 
     /// Replaces all keys of an account; [`StoreError::NotFound`].
-    fn set_credentials(&self, account: &BareJid, credentials: Credentials) -> Answer<()>;
+    fn set_credentials(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
+        let _ = (account, credentials);
+        absent()
+    }
 
-    /// Removes an account and all that belongs to it, in one transaction; [`StoreError::NotFound`].
-    fn remove_account(&self, account: &BareJid) -> Answer<()>;
+    /// Removes an account and all that belongs to it, in one transaction; [`StoreError::NotFound`]. Its contacts on this
+    /// server get `unsubscribe` and `unsubscribed` from it, as far as their state says so (RFC 6121, A.3).
+    fn remove_account(
+        &self,
+        account: &BareJid,
+        follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        let _ = (account, follow);
+        absent()
+    }
 
     /// Forbids an account to log in, or allows it again; [`StoreError::NotFound`].
-    fn set_disabled(&self, account: &BareJid, disabled: bool) -> Answer<()>;
+    fn set_disabled(&self, account: &BareJid, disabled: bool) -> Answer<()> {
+        let _ = (account, disabled);
+        absent()
+    }
 
     /// Whether an account exists, disabled or not.
-    fn account_exists(&self, account: &BareJid) -> Answer<bool>;
+    fn account_exists(&self, account: &BareJid) -> Answer<bool> {
+        let _ = account;
+        absent()
+    }
 
     /// Up to `limit` accounts (at most [`LIST_MAX`]) behind `after`, of one domain or of all, in the order of domain
     /// and local part. The page after the last is empty.
@@ -82,15 +252,178 @@ pub trait Store: Send + Sync + 'static {
         domain: Option<&str>,
         after: Option<&BareJid>,
         limit: usize,
-    ) -> Answer<Vec<Account>>;
+    ) -> Answer<Vec<Account>> {
+        let _ = (domain, after, limit);
+        absent()
+    }
 
     /// Creates up to [`IMPORT_MAX`] accounts, all of them or, on an error, none. One that exists gets the new keys if
     /// `replace` says so, and is left alone otherwise.
-    fn import_accounts(&self, batch: Vec<(BareJid, Credentials)>, replace: bool) -> Answer<ImportCounts>;
+    fn import_accounts(&self, batch: Vec<(BareJid, Credentials)>, replace: bool) -> Answer<ImportCounts> {
+        let _ = (batch, replace);
+        absent()
+    }
 
     /// 32 random bytes that were made once for this store: the secret behind the salts of unknown users.
-    fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>>;
+    fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>> {
+        absent()
+    }
+
+    /// What a session needs of its account; `None` if there is no such account.
+    fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {
+        let _ = account;
+        absent()
+    }
+
+    /// Adds an item to a roster or changes its name and groups; its subscription stays. [`StoreError::NotFound`];
+    /// [`StoreError::Full`] where it would be one more than `items_max`.
+    fn set_roster_item(
+        &self,
+        account: &BareJid,
+        edit: RosterEdit,
+        items_max: usize,
+        follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        let _ = (account, edit, items_max, follow);
+        absent()
+    }
+
+    /// Removes an item from a roster and ends both subscriptions (RFC 6121, 2.5.2); [`StoreError::NotFound`] if there is
+    /// no such item in it.
+    fn remove_roster_item(
+        &self,
+        account: &BareJid,
+        contact: &BareJid,
+        follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        let _ = (account, contact, follow);
+        absent()
+    }
+
+    /// Carries a subscription stanza out: changes the rosters of both (RFC 6121, A.2 and A.3), in one transaction.
+    /// [`StoreError::NotFound`] if the sender has no account; [`StoreError::Full`] where one of the rosters would have
+    /// more than `items_max` contacts, listed or not.
+    fn change_subscription(
+        &self,
+        change: SubscriptionChange,
+        items_max: usize,
+        follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        let _ = (change, items_max, follow);
+        absent()
+    }
+
+    /// Keeps a message until its account comes; [`StoreError::NotFound`], [`StoreError::Full`].
+    fn append_offline(
+        &self,
+        account: &BareJid,
+        stanza: Bytes,
+        taken_unix_ms: i64,
+        limits: OfflineLimits,
+        follow: Follow<()>,
+    ) -> Answer<()> {
+        let _ = (account, stanza, taken_unix_ms, limits, follow);
+        absent()
+    }
+
+    /// The messages of an account behind number `after` that wait, in order: as many as make up `bytes_max`, at least
+    /// one.
+    fn load_offline(&self, account: &BareJid, after: i64, bytes_max: usize) -> Answer<Vec<OfflineMessage>> {
+        let _ = (account, after, bytes_max);
+        absent()
+    }
+
+    /// Forgets the messages of an account up to this number.
+    fn delete_offline(&self, account: &BareJid, up_to: i64, follow: Follow<()>) -> Answer<()> {
+        let _ = (account, up_to, follow);
+        absent()
+    }
+
+    /// Forgets up to `messages_max` messages that were taken before that time; says how many it were.
+    fn expire_offline(&self, taken_before_unix_ms: i64, messages_max: usize) -> Answer<usize> {
+        let _ = (taken_before_unix_ms, messages_max);
+        absent()
+    }
+
+    /// One element of private XML storage (XEP-0049).
+    fn load_private(&self, account: &BareJid, name: &str, namespace: &str) -> Answer<Option<String>> {
+        let _ = (account, name, namespace);
+        absent()
+    }
+
+    /// Keeps elements of private XML storage, each by name and namespace; [`StoreError::NotFound`],
+    /// [`StoreError::Full`] where all that an account has would be more than `bytes_max`.
+    fn save_private(
+        &self,
+        account: &BareJid,
+        elements: Vec<(String, String, String)>,
+        bytes_max: usize,
+    ) -> Answer<()> {
+        let _ = (account, elements, bytes_max);
+        absent()
+    }
+
+    /// The vCard of an account (XEP-0054); `None` also where there is no such account.
+    fn load_vcard(&self, account: &BareJid) -> Answer<Option<String>> {
+        let _ = account;
+        absent()
+    }
+
+    /// Keeps a vCard, with the SHA-1 of its photo; [`StoreError::NotFound`].
+    fn save_vcard(
+        &self,
+        account: &BareJid,
+        vcard: String,
+        avatar: Option<[u8; 20]>,
+        follow: Follow<()>,
+    ) -> Answer<()> {
+        let _ = (account, vcard, avatar, follow);
+        absent()
+    }
+
+    /// Who has blocked whom (XEP-0191): every account that blocks somebody.
+    fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {
+        absent()
+    }
+
+    /// Blocks and unblocks (`None`: everybody who was blocked); gives the list as it is then, in order.
+    /// [`StoreError::NotFound`]; [`StoreError::Full`] where it would be more than `blocks_max`.
+    fn change_blocks(
+        &self,
+        account: &BareJid,
+        block: Vec<Jid>,
+        unblock: Option<Vec<Jid>>,
+        blocks_max: usize,
+        follow: Follow<Vec<Jid>>,
+    ) -> Answer<Vec<Jid>> {
+        let _ = (account, block, unblock, blocks_max, follow);
+        absent()
+    }
+
+    /// When an account was last available; `None` if never, or if there is no such account.
+    fn load_activity(&self, account: &BareJid) -> Answer<Option<LastActivity>> {
+        let _ = account;
+        absent()
+    }
+
+    /// Notes when accounts were last available; of those that do not exist, nothing.
+    fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {
+        let _ = activities;
+        absent()
+    }
 
     /// Resolves when all changes that were asked for before it are answered.
-    fn flush(&self) -> Answer<()>;
+    fn flush(&self) -> Answer<()> {
+        absent()
+    }
 }
+
+fn absent<T: Send + 'static>() -> Answer<T> {
+    Box::pin(std::future::ready(Err(StoreError::Unavailable("it has no such operation"))))
+}
+
+/// A store that has nothing and takes nothing: as one that is away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Absent;
+
+impl Store for Absent {}

@@ -80,7 +80,7 @@ fn accounts_of_two_hosts_are_two_accounts() {
     let store = open(&folder);
     wait(store.create_account(&jid("romeo@a.example"), credentials(1))).unwrap();
     wait(store.create_account(&jid("romeo@b.example"), credentials(2))).unwrap();
-    wait(store.remove_account(&jid("romeo@a.example"))).unwrap();
+    wait(store.remove_account(&jid("romeo@a.example"), Box::new(|_| ()))).unwrap();
     assert_eq!(seed_of(&store, "romeo@a.example"), None);
     assert_eq!(seed_of(&store, "romeo@b.example"), Some(2));
 }
@@ -103,7 +103,7 @@ fn what_is_done_to_an_unknown_account_is_not_found() {
     let nobody = jid("nobody@example.net");
     for answer in [
         store.set_credentials(&nobody, credentials(1)),
-        store.remove_account(&nobody),
+        store.remove_account(&nobody, Box::new(|_| ())),
         store.set_disabled(&nobody, true),
     ] {
         let result = wait(answer);
@@ -143,7 +143,7 @@ fn a_removed_account_leaves_no_row_and_its_successor_inherits_nothing() {
     let romeo = jid("romeo@example.net");
     wait(store.create_account(&romeo, credentials(1))).unwrap();
     wait(store.set_disabled(&romeo, true)).unwrap();
-    wait(store.remove_account(&romeo)).unwrap();
+    wait(store.remove_account(&romeo, Box::new(|_| ()))).unwrap();
     assert!(wait(store.load_login(&romeo)).unwrap().is_none());
     assert_eq!((rows(&folder, "account"), rows(&folder, "scram_key")), (0, 0));
     let only = Credentials { keys: vec![keys(ScramHash::Sha1, 2)] };
@@ -309,7 +309,7 @@ fn an_address_without_a_local_part_is_no_account() {
     assert!(matches!(created, Err(StoreError::Invalid(_))), "{created:?}");
     assert!(wait(store.load_login(&host)).unwrap().is_none());
     assert!(!wait(store.account_exists(&host)).unwrap());
-    let removed = wait(store.remove_account(&host));
+    let removed = wait(store.remove_account(&host, Box::new(|_| ())));
     assert!(matches!(removed, Err(StoreError::NotFound)), "{removed:?}");
 }
 
@@ -345,7 +345,7 @@ fn closing_does_what_is_queued_and_takes_nothing_more() {
     for answer in queued {
         wait(answer).unwrap();
     }
-    let change = wait(store.remove_account(&jid("u1@example.net")));
+    let change = wait(store.remove_account(&jid("u1@example.net"), Box::new(|_| ())));
     assert!(matches!(change, Err(StoreError::Unavailable(_))), "{change:?}");
     let question = wait(store.account_exists(&jid("u1@example.net")));
     assert!(matches!(question, Err(StoreError::Unavailable(_))), "{question:?}");

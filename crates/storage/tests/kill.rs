@@ -124,7 +124,7 @@ fn the_load() {
         let answer = match (step % 4, state) {
             (0, Some(seed)) => store.create_account(&jid(&account), credentials(seed)),
             (_, Some(seed)) => store.set_credentials(&jid(&account), credentials(seed)),
-            (_, None) => store.remove_account(&jid(&account)),
+            (_, None) => store.remove_account(&jid(&account), Box::new(|_| ())),
         };
         async move {
             answer.await.unwrap();

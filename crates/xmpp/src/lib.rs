@@ -6,6 +6,7 @@ pub mod address;
 pub mod error;
 pub mod header;
 pub mod ns;
+pub mod roster;
 pub mod sasl;
 pub mod stanza;
 

@@ -40,3 +40,31 @@ pub const TIME: &str = "urn:xmpp:time";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0004.
 pub const DATA_FORMS: &str = "jabber:x:data";
+/// RFC 6121, 2: rosters.
+pub const ROSTER: &str = "jabber:iq:roster";
+/// RFC 6121, 2.6.1: the stream feature of roster versions.
+pub const ROSTER_VERSIONS: &str = "urn:xmpp:features:rosterver";
+/// RFC 6121, 3.4: the stream feature of pre-approval.
+pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+/// XEP-0012.
+pub const LAST_ACTIVITY: &str = "jabber:iq:last";
+/// XEP-0049.
+pub const PRIVATE: &str = "jabber:iq:private";
+/// XEP-0054.
+pub const VCARD: &str = "vcard-temp";
+/// XEP-0153.
+pub const VCARD_UPDATE: &str = "vcard-temp:x:update";
+/// XEP-0085.
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// XEP-0160, 4: the server keeps messages for who is away.
+pub const OFFLINE: &str = "msgoffline";
+/// XEP-0191.
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0191, 3.3: what the blocker himself is told.
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
+/// XEP-0203.
+pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0334.
+pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0377.
+pub const REPORTING: &str = "urn:xmpp:reporting:1";

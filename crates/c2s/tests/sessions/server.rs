@@ -11,12 +11,12 @@ use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Offload, probe::Probe, reply};
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
-use rjabberd_im::{AccountError, Accounts, Services};
+use rjabberd_im::{AccountError, Accounts, Im, Services};
 use rjabberd_router::{Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
 };
-use rjabberd_storage::{Account, Answer, ImportCounts, Login, Store, StoreError};
+use rjabberd_storage::{Answer, Login, Store};
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
@@ -43,46 +43,6 @@ impl Store for Memory {
         let credentials = Credentials::derive(&name, &[ScramHash::Sha1], 1, || [7; 16]).unwrap();
         async move { Ok(Some(Login { credentials, disabled: false })) }.boxed()
     }
-
-    fn create_account(&self, _: &BareJid, _: Credentials) -> Answer<()> {
-        no()
-    }
-
-    fn set_credentials(&self, _: &BareJid, _: Credentials) -> Answer<()> {
-        no()
-    }
-
-    fn remove_account(&self, _: &BareJid) -> Answer<()> {
-        no()
-    }
-
-    fn set_disabled(&self, _: &BareJid, _: bool) -> Answer<()> {
-        no()
-    }
-
-    fn account_exists(&self, _: &BareJid) -> Answer<bool> {
-        no()
-    }
-
-    fn list_accounts(&self, _: Option<&str>, _: Option<&BareJid>, _: usize) -> Answer<Vec<Account>> {
-        no()
-    }
-
-    fn import_accounts(&self, _: Vec<(BareJid, Credentials)>, _: bool) -> Answer<ImportCounts> {
-        no()
-    }
-
-    fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>> {
-        no()
-    }
-
-    fn flush(&self) -> Answer<()> {
-        no()
-    }
-}
-
-fn no<T: Send + 'static>() -> Answer<T> {
-    async { Err(StoreError::Unavailable("not in this test")) }.boxed()
 }
 
 /// Registration that panics when an account is to be removed, and changes a password when the test lets it.
@@ -145,8 +105,15 @@ impl Server {
     pub(crate) fn new(bounds: Bounds) -> Server {
         let registration = Arc::new(Registration { gates: Mutex::default() });
         let table = SessionTable::new();
-        let services = Services::new(Arc::new(SystemTime::now), Some(registration.clone()));
-        let router = Router::new(HashMap::from([(HOST.to_owned(), services)]), table.clone());
+        let im = Im::new(
+            Arc::new(Memory),
+            table.clone(),
+            [HOST.to_owned()],
+            Arc::new(SystemTime::now),
+            rjabberd_im::Limits::default(),
+        );
+        let services = Services::new(im, Some(registration.clone()));
+        let router = Router::new(HashMap::from([(HOST.to_owned(), services)]), im);
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
             sessions_per_account_max: 8,

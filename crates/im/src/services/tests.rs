@@ -4,12 +4,14 @@ use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use rjabberd_session_manager::SessionTable;
+use rjabberd_storage::Absent;
 use rjabberd_xml::{Context, read_element};
 use rjabberd_xmpp::{BareJid, address};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::AccountError;
+use crate::{AccountError, Limits};
 
 /// Accounts that write down what is asked of them and always answer the same.
 struct Probe {
@@ -57,7 +59,7 @@ struct Bench {
 impl Bench {
     fn new(answer: Result<(), AccountError>) -> Bench {
         let probe = Arc::new(Probe { asked: Mutex::default(), answer });
-        Bench { services: Services::new(clock(), Some(probe.clone())), probe }
+        Bench { services: Services::new(im(), Some(probe.clone())), probe }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -69,8 +71,12 @@ fn clock() -> Clock {
     Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_166_551_115))
 }
 
+fn im() -> &'static Im {
+    Im::new(Arc::new(Absent), SessionTable::new(), [HOST.to_owned()], clock(), Limits::default())
+}
+
 fn closed() -> Services {
-    Services::new(clock(), None)
+    Services::new(im(), None)
 }
 
 fn stanza(text: &str) -> Stanza {

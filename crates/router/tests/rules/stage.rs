@@ -3,11 +3,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rjabberd_actors::{probe::Probe, reply};
-use rjabberd_im::Services;
+use rjabberd_im::{Im, Limits, Services};
 use rjabberd_router::{Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
+use rjabberd_storage::Absent;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address};
 
@@ -58,9 +59,11 @@ impl Stage {
             ended_kept: LONG,
         };
         let ports = SessionManager::start(table.clone(), rules);
-        let services = || Services::new(Arc::new(std::time::SystemTime::now), None);
-        let hosts = ["example.net", "example.org"].map(|host| (host.to_owned(), services()));
-        let router = Router::new(HashMap::from(hosts), table);
+        let hosts = ["example.net", "example.org"].map(str::to_owned);
+        let clock = Arc::new(std::time::SystemTime::now);
+        let im = Im::new(Arc::new(Absent), table, hosts.clone(), clock, Limits::default());
+        let hosts = hosts.map(|host| (host, Services::new(im, None)));
+        let router = Router::new(HashMap::from(hosts), im);
         let romeo = sits(&ports, ROMEO).await;
         let mut stage = Stage { router, ports, romeo, sessions: Vec::new() };
         for (resource, priority) in resources {

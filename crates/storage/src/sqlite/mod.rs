@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::Credentials;
 use rusqlite::Connection;
@@ -39,7 +41,10 @@ use self::writer::Writer;
 use crate::error::{OpenError, StoreError};
 use crate::folder;
 use crate::metrics::StoreMetrics;
-use crate::store::{Account, Answer, IMPORT_MAX, ImportCounts, LIST_MAX, Login, Store};
+use crate::store::{
+    Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
+    OfflineMessage, Profile, RosterEdit, RosterEvent, Store, SubscriptionChange,
+};
 
 /// Name of the database in the data folder.
 pub const DATABASE_FILE: &str = "rjabberd.sqlite";
@@ -220,9 +225,15 @@ impl Store for SqliteStore {
         }
     }
 
-    fn remove_account(&self, account: &BareJid) -> Answer<()> {
+    fn remove_account(
+        &self,
+        account: &BareJid,
+        _follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
         match Key::new(account) {
-            Some(key) => self.change(once(account), 1, move |connection| accounts::remove(connection, &key)),
+            Some(key) => self.change(once(account), 1, move |connection| {
+                accounts::remove(connection, &key).map(|()| Vec::new())
+            }),
             None => answered(Err(StoreError::NotFound)),
         }
     }
@@ -277,6 +288,116 @@ impl Store for SqliteStore {
 
     fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>> {
         self.read(accounts::server_secret)
+    }
+
+    fn load_profile(&self, _account: &BareJid) -> Answer<Option<Arc<Profile>>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn set_roster_item(
+        &self,
+        _account: &BareJid,
+        _edit: RosterEdit,
+        _items_max: usize,
+        _follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn remove_roster_item(
+        &self,
+        _account: &BareJid,
+        _contact: &BareJid,
+        _follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn change_subscription(
+        &self,
+        _change: SubscriptionChange,
+        _items_max: usize,
+        _follow: Follow<Vec<RosterEvent>>,
+    ) -> Answer<Vec<RosterEvent>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn append_offline(
+        &self,
+        _account: &BareJid,
+        _stanza: Bytes,
+        _taken_unix_ms: i64,
+        _limits: OfflineLimits,
+        _follow: Follow<()>,
+    ) -> Answer<()> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn load_offline(
+        &self,
+        _account: &BareJid,
+        _after: i64,
+        _bytes_max: usize,
+    ) -> Answer<Vec<OfflineMessage>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn delete_offline(&self, _account: &BareJid, _up_to: i64, _follow: Follow<()>) -> Answer<()> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn expire_offline(&self, _taken_before_unix_ms: i64, _messages_max: usize) -> Answer<usize> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn load_private(&self, _account: &BareJid, _name: &str, _namespace: &str) -> Answer<Option<String>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn save_private(
+        &self,
+        _account: &BareJid,
+        _elements: Vec<(String, String, String)>,
+        _bytes_max: usize,
+    ) -> Answer<()> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn load_vcard(&self, _account: &BareJid) -> Answer<Option<String>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn save_vcard(
+        &self,
+        _account: &BareJid,
+        _vcard: String,
+        _avatar: Option<[u8; 20]>,
+        _follow: Follow<()>,
+    ) -> Answer<()> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {
+        answered(Ok(Vec::new()))
+    }
+
+    fn change_blocks(
+        &self,
+        _account: &BareJid,
+        _block: Vec<Jid>,
+        _unblock: Option<Vec<Jid>>,
+        _blocks_max: usize,
+        _follow: Follow<Vec<Jid>>,
+    ) -> Answer<Vec<Jid>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn load_activity(&self, _account: &BareJid) -> Answer<Option<LastActivity>> {
+        answered(Err(StoreError::Unavailable("not yet")))
+    }
+
+    fn save_activities(&self, _activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {
+        answered(Err(StoreError::Unavailable("not yet")))
     }
 
     fn flush(&self) -> Answer<()> {
