@@ -26,7 +26,7 @@ use claims::Claims;
 use ended::EndedAccounts;
 pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
 pub use parcel::{Deliver, Parcel, Undelivered};
-pub use seat::Seat;
+pub use seat::{Seat, Wish};
 pub use shards::SessionManagers;
 use table::Removal;
 pub use table::SessionTable;

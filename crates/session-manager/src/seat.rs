@@ -10,7 +10,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI16, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI16, AtomicU8, Ordering::SeqCst},
     },
 };
 
@@ -26,6 +26,16 @@ const UNAVAILABLE: i16 = i16::MIN;
 /// How many times its bound a spill may hold while its session ends, so that the order of what goes back is kept.
 const ENDING_FACTOR: usize = 4;
 
+/// What a session may ask to be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wish {
+    /// Changes of the roster: it is an interested resource (RFC 6121, 2.2).
+    Roster = 1,
+    /// Changes of the block list (XEP-0191, 3.2).
+    Blocks = 2,
+}
+
 /// A session's place in the table.
 pub struct Seat {
     jid: FullJid,
@@ -35,6 +45,8 @@ pub struct Seat {
     priority: AtomicI16,
     /// As it is on the wire: a fraction of a stanza's size, and hardly ever read.
     presence: Mutex<Option<Box<[u8]>>>,
+    /// What the session asked to be told of, by [`Wish`].
+    wishes: AtomicU8,
     spilling: AtomicBool,
     leaving: AtomicBool,
     spill: Mutex<Spill>,
@@ -77,6 +89,7 @@ impl Seat {
             control,
             priority,
             presence: Mutex::default(),
+            wishes: AtomicU8::new(0),
             spilling: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             spill: Mutex::default(),
@@ -114,6 +127,16 @@ impl Seat {
         };
         *self.presence.lock() = presence;
         self.priority.store(priority, SeqCst);
+    }
+
+    /// The session asked to be told of this from now on.
+    pub fn wish(&self, wish: Wish) {
+        self.wishes.fetch_or(wish as u8, SeqCst);
+    }
+
+    /// Whether the session asked to be told of this.
+    pub fn wishes(&self, wish: Wish) -> bool {
+        self.wishes.load(SeqCst) & wish as u8 != 0
     }
 
     /// Sends control.

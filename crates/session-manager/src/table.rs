@@ -64,6 +64,11 @@ impl SessionTable {
         self.accounts.iter().flat_map(|seats| seats.clone()).collect()
     }
 
+    /// The seat of the session bound to `jid`.
+    pub fn seat(&self, jid: &FullJid) -> Option<Arc<Seat>> {
+        self.accounts.get(bare(jid))?.iter().find(|seat| seat.jid() == jid).cloned()
+    }
+
     /// Whether the account has a session bound to this resource.
     pub fn is_bound(&self, jid: &FullJid) -> bool {
         self.accounts.get(bare(jid)).is_some_and(|seats| seats.iter().any(|seat| seat.jid() == jid))
