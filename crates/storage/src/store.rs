@@ -229,8 +229,8 @@ pub trait Store: Send + Sync + 'static {
         account: &BareJid,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, follow);
-        absent()
+        let _ = account;
+        refused(follow)
     }
 
     /// Forbids an account to log in, or allows it again; [`StoreError::NotFound`].
@@ -284,8 +284,8 @@ pub trait Store: Send + Sync + 'static {
         items_max: usize,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, edit, items_max, follow);
-        absent()
+        let _ = (account, edit, items_max);
+        refused(follow)
     }
 
     /// Removes an item from a roster and ends both subscriptions (RFC 6121, 2.5.2); [`StoreError::NotFound`] if there is
@@ -296,8 +296,8 @@ pub trait Store: Send + Sync + 'static {
         contact: &BareJid,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, contact, follow);
-        absent()
+        let _ = (account, contact);
+        refused(follow)
     }
 
     /// Carries a subscription stanza out: changes the rosters of both (RFC 6121, A.2 and A.3), in one transaction.
@@ -309,8 +309,8 @@ pub trait Store: Send + Sync + 'static {
         items_max: usize,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (change, items_max, follow);
-        absent()
+        let _ = (change, items_max);
+        refused(follow)
     }
 
     /// Keeps a message until its account comes; [`StoreError::NotFound`], [`StoreError::Full`].
@@ -322,8 +322,8 @@ pub trait Store: Send + Sync + 'static {
         limits: OfflineLimits,
         follow: Follow<()>,
     ) -> Answer<()> {
-        let _ = (account, stanza, taken_unix_ms, limits, follow);
-        absent()
+        let _ = (account, stanza, taken_unix_ms, limits);
+        refused(follow)
     }
 
     /// The messages of an account behind number `after` that wait, in order: as many as make up `bytes_max`, at least
@@ -335,8 +335,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets the messages of an account up to this number.
     fn delete_offline(&self, account: &BareJid, up_to: i64, follow: Follow<()>) -> Answer<()> {
-        let _ = (account, up_to, follow);
-        absent()
+        let _ = (account, up_to);
+        refused(follow)
     }
 
     /// Forgets up to `messages_max` messages that were taken before that time; says how many it were.
@@ -377,8 +377,8 @@ pub trait Store: Send + Sync + 'static {
         avatar: Option<[u8; 20]>,
         follow: Follow<()>,
     ) -> Answer<()> {
-        let _ = (account, vcard, avatar, follow);
-        absent()
+        let _ = (account, vcard, avatar);
+        refused(follow)
     }
 
     /// Who has blocked whom (XEP-0191): every account that blocks somebody.
@@ -396,8 +396,8 @@ pub trait Store: Send + Sync + 'static {
         blocks_max: usize,
         follow: Follow<Vec<Jid>>,
     ) -> Answer<Vec<Jid>> {
-        let _ = (account, block, unblock, blocks_max, follow);
-        absent()
+        let _ = (account, block, unblock, blocks_max);
+        refused(follow)
     }
 
     /// When an account was last available; `None` if never, or if there is no such account.
@@ -416,6 +416,11 @@ pub trait Store: Send + Sync + 'static {
     fn flush(&self) -> Answer<()> {
         absent()
     }
+}
+
+fn refused<T: Send + 'static>(follow: Follow<T>) -> Answer<T> {
+    follow(&Err(StoreError::Unavailable("it has no such operation")));
+    absent()
 }
 
 fn absent<T: Send + 'static>() -> Answer<T> {

@@ -253,12 +253,17 @@ impl RosterItem {
 
     /// The `<item/>` of a roster push.
     pub fn to_element(&self) -> rjabberd_xml::Element {
+        self.to_element_with(self.state.subscription().name())
+    }
+
+    /// The same, with this in the `subscription` attribute: `remove`, where the item is gone.
+    pub fn to_element_with(&self, subscription: &str) -> rjabberd_xml::Element {
         let mut item =
             rjabberd_xml::Element::new("item", ns::ROSTER).with_attribute("jid", self.jid.as_str());
         if let Some(name) = &self.name {
             item = item.with_attribute("name", name.as_str());
         }
-        item = item.with_attribute("subscription", self.state.subscription().name());
+        item = item.with_attribute("subscription", subscription);
         if self.state.asks() {
             item = item.with_attribute("ask", "subscribe");
         }
@@ -315,6 +320,15 @@ impl Contacts {
         }
         Contacts(contacts)
     }
+}
+
+/// What an account's sessions must know of it to show their presence: who may see it, and what is shown with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circle {
+    /// Who may see whose presence.
+    pub contacts: Contacts,
+    /// SHA-1 of the photo in the vCard (XEP-0153).
+    pub avatar: Option<[u8; 20]>,
 }
 
 fn is_kept(state: SubscriptionState) -> bool {
