@@ -2,7 +2,11 @@
 //! to the state between two accounts.
 //!
 //! Pure: who is told of a change, and where it is kept, is decided elsewhere. Invariant: a state is one of the nine of
-//! appendix A.1, and pre-approval (3.4) stands only where the contact is not subscribed yet.
+//! appendix A.1, and pre-approval (3.4) stands only where the contact neither is subscribed nor asks to be.
+//!
+//! Where the RFC leaves a choice: a request that was approved is granted in every state (3.4.2; A.3.1 only lets the server
+//! do so in "None"), and uses the approval up. A request that is taken back is delivered as table 7 says (A.3.2), also
+//! where the contact is not in the roster, of which 3.3.3 says that it is only forgotten.
 
 use bytes::BytesMut;
 use rjabberd_xml::writer::{write_attribute, write_text};
