@@ -18,6 +18,11 @@ impl Blocklists {
             && self.lists.get(account).is_some_and(|list| list.iter().any(|blocked| matches(blocked, other)))
     }
 
+    /// The account is gone.
+    pub(crate) fn forget(&self, account: &BareJid) {
+        self.lists.remove(account);
+    }
+
     /// Whether one of two accounts has blocked the other.
     pub fn between(&self, one: &BareJid, other: &BareJid) -> bool {
         !self.lists.is_empty()

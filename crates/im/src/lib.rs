@@ -28,7 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rjabberd_session_manager::SessionTable;
-use rjabberd_storage::{OfflineLimits, Store};
+use rjabberd_storage::{OfflineLimits, RosterEvent, Store};
+use rjabberd_xmpp::BareJid;
 
 pub use blocking::Blocklists;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
@@ -87,6 +88,12 @@ pub struct Im {
 }
 
 impl Im {
+    /// An account is gone, and the rosters of its contacts have changed with it.
+    pub fn account_removed(&self, account: &BareJid, events: &[RosterEvent]) {
+        self.blocklists.forget(account);
+        self.carry_out(events);
+    }
+
     /// The way to the sessions.
     pub fn outlet(&self) -> &Outlet {
         &self.outlet

@@ -25,7 +25,7 @@ use rjabberd_router::Router;
 use rjabberd_session_manager::{
     ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagers, SessionTable,
 };
-use rjabberd_storage::Store;
+use rjabberd_storage::{RosterEvent, Store};
 use rjabberd_transport::{Accepted, memory};
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::sasl::FakeSalts;
@@ -133,10 +133,10 @@ pub fn start(
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
     let table = SessionTable::new();
     let sessions = session_managers(&arbiters, &table, rules(config));
-    let live = Arc::new(EndSessions(sessions.clone()));
-    let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let hosts = config.hosts.iter().map(|host| host.domain.clone());
     let im = Im::new(store.clone(), table.clone(), hosts, Arc::new(SystemTime::now), ImLimits::default());
+    let live = Arc::new(EndSessions { sessions: sessions.clone(), im });
+    let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let services = services(config, im, &accounts);
     let hosts = host_settings(config, secret, &services);
     let router = Router::new(services, im);
@@ -255,24 +255,32 @@ fn session_managers(arbiters: &ArbiterPool, table: &Arc<SessionTable>, rules: Ru
 }
 
 /// The end of an account's sessions, by its session manager.
-struct EndSessions(SessionManagers);
+struct EndSessions {
+    sessions: SessionManagers,
+    im: &'static Im,
+}
 
 impl LiveSessions for EndSessions {
     fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
         // A session that waits for this very answer writes it before it ends, and takes nothing after it.
-        self.end(account, Ended::Removed)
+        self.end(account, Ended::Removed, None)
     }
 
-    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()> {
-        self.end(account, Ended::CredentialsChanged)
+    fn credentials_changed(&self, account: &BareJid, asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
+        self.end(account, Ended::CredentialsChanged, asker)
+    }
+
+    fn rosters_changed(&self, account: &BareJid, events: &[RosterEvent]) {
+        self.im.account_removed(account, events);
     }
 }
 
 impl EndSessions {
-    fn end(&self, account: &BareJid, why: Ended) -> BoxFuture<'static, ()> {
+    fn end(&self, account: &BareJid, why: Ended, except: Option<&FullJid>) -> BoxFuture<'static, ()> {
         let (reply, told) = rjabberd_actors::reply();
-        let end = EndAccount { account: account.clone(), why, except: None, reply: Some(reply) };
-        if self.0.of(account).end_account.send(end).is_err() {
+        let except = except.cloned();
+        let end = EndAccount { account: account.clone(), why, except, reply: Some(reply) };
+        if self.sessions.of(account).end_account.send(end).is_err() {
             log::error!(target: "server:accounts", "the session manager is gone; sessions of {account} go on");
         }
         // The change is on the disk; a session manager that is slow to tell holds its answer up no longer than this.

@@ -39,8 +39,9 @@ impl Accounts for Probe {
         &self,
         account: BareJid,
         password: Zeroizing<String>,
+        asker: FullJid,
     ) -> BoxFuture<'static, Result<(), AccountError>> {
-        self.note(format!("change {account} {}", *password))
+        self.note(format!("change {account} {} for {asker}", *password))
     }
 
     fn remove(&self, account: BareJid, asker: FullJid) -> BoxFuture<'static, Result<(), AccountError>> {
