@@ -387,7 +387,7 @@ fn a_session_changes_its_own_password() {
     let filled = form("<username>ROMEO</username><password>new</password>");
     for to in [None, OWN, SERVER] {
         assert_eq!(session_asks(&bench.services, "set", to, &filled), "");
-        assert_eq!(bench.asked(), ["change romeo@example.net new"]);
+        assert_eq!(bench.asked(), ["change romeo@example.net new for romeo@example.net/orchard"]);
     }
 }
 
