@@ -6,25 +6,40 @@
 //!
 //! Invariant: service discovery names exactly the features that [`Services::new`] wires.
 
+pub mod activity;
 pub mod blocking;
 pub mod caps;
+pub mod contact;
 pub mod disco;
+pub mod last;
 pub mod outlet;
+pub mod permission;
 pub mod ping;
+pub mod private;
 pub mod registration;
+pub mod reports;
 pub mod services;
 pub mod time;
+pub mod vcard;
 pub mod version;
+
+#[cfg(test)]
+mod stage;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rjabberd_session_manager::SessionTable;
 use rjabberd_storage::{OfflineLimits, Store};
+use rjabberd_xmpp::BareJid;
 
-pub use blocking::Blocklists;
+use activity::Activities;
+pub use blocking::{Blocklists, Verdict};
+pub use contact::ContactAddresses;
 pub use outlet::Outlet;
 pub use registration::{AccountError, Accounts};
+pub use reports::Reports;
 pub use services::{Answer, Clock, Sender, Services};
 
 /// How much an account may have.
@@ -34,6 +49,8 @@ pub struct Limits {
     pub roster_items_max: usize,
     /// What waits for an account that is away.
     pub offline: OfflineLimits,
+    /// How long it waits.
+    pub offline_age: Duration,
     /// Addresses in a block list.
     pub blocks_max: usize,
     /// Bytes of private XML storage.
@@ -47,6 +64,7 @@ impl Default for Limits {
         Limits {
             roster_items_max: 5_000,
             offline: OfflineLimits { messages_max: 1_000, bytes_max: 4 << 20 },
+            offline_age: Duration::from_secs(90 * 24 * 60 * 60),
             blocks_max: 1_000,
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
@@ -62,6 +80,10 @@ pub struct Im {
     pub(crate) outlet: Outlet,
     /// Who has blocked whom.
     pub blocklists: Blocklists,
+    /// Who left when, until the store has it.
+    pub(crate) activities: Activities,
+    /// What users reported.
+    pub reports: Reports,
     /// The time of day.
     pub(crate) clock: Clock,
     /// The virtual hosts.
@@ -76,6 +98,12 @@ impl Im {
         &self.outlet
     }
 
+    /// An account was removed: forgets what memory holds of it, for another may get its address.
+    pub fn forget(&self, account: &BareJid) {
+        self.blocklists.forget(account);
+        self.forget_activity(account);
+    }
+
     /// For these virtual hosts, to be made once.
     pub fn new(
         store: Arc<dyn Store>,
@@ -85,7 +113,15 @@ impl Im {
         limits: Limits,
     ) -> &'static Im {
         let hosts = hosts.into_iter().collect();
-        let (outlet, blocklists) = (Outlet::new(table), Blocklists::default());
-        Box::leak(Box::new(Im { store, outlet, blocklists, clock, hosts, limits }))
+        Box::leak(Box::new(Im {
+            store,
+            outlet: Outlet::new(table),
+            blocklists: Blocklists::default(),
+            activities: Activities::default(),
+            reports: Reports::default(),
+            clock,
+            hosts,
+            limits,
+        }))
     }
 }
