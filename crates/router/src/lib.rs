@@ -4,6 +4,7 @@
 //! gives stanzas to seats; what concerns the server or an account itself goes to `im`. It never waits.
 //! Knows no sockets, no c2s.
 
+mod blocked;
 pub mod counters;
 mod delivery;
 mod undelivered;
@@ -75,6 +76,9 @@ impl Router {
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
     pub fn route(&self, stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
+        if let Some(end) = self.blocked(&stanza) {
+            return end;
+        }
         let stanza = between_accounts(stanza);
         let Some(to) = &stanza.to else {
             return self.without_addressee(stanza);

@@ -8,7 +8,7 @@ use rjabberd_router::{Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
-use rjabberd_storage::Absent;
+use rjabberd_storage::{Absent, Store};
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address};
 
@@ -36,6 +36,7 @@ impl Session {
 }
 
 pub(crate) struct Stage {
+    pub(crate) im: &'static Im,
     pub(crate) router: Router,
     ports: SessionManagerPorts,
     pub(crate) romeo: Session,
@@ -50,6 +51,10 @@ pub(crate) const ROMEO: &str = "romeo@example.net/orchard";
 impl Stage {
     /// Romeo, and Juliet's sessions.
     pub(crate) async fn new(resources: &[Resource]) -> Stage {
+        Stage::with_store(resources, Arc::new(Absent)).await
+    }
+
+    pub(crate) async fn with_store(resources: &[Resource], store: Arc<dyn Store>) -> Stage {
         let table = SessionTable::new();
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
@@ -61,11 +66,11 @@ impl Stage {
         let ports = SessionManager::start(table.clone(), rules);
         let hosts = ["example.net", "example.org"].map(str::to_owned);
         let clock = Arc::new(std::time::SystemTime::now);
-        let im = Im::new(Arc::new(Absent), table, hosts.clone(), clock, Limits::default());
+        let im = Im::new(store, table, hosts.clone(), clock, Limits::default());
         let hosts = hosts.map(|host| (host, Services::new(im, None)));
         let router = Router::new(HashMap::from(hosts), im);
         let romeo = sits(&ports, ROMEO).await;
-        let mut stage = Stage { router, ports, romeo, sessions: Vec::new() };
+        let mut stage = Stage { im, router, ports, romeo, sessions: Vec::new() };
         for (resource, priority) in resources {
             stage.enters(resource, *priority).await;
         }
