@@ -14,7 +14,7 @@ use rjabberd_xmpp::{
 /// The block lists of all accounts that have one.
 #[derive(Default)]
 pub struct Blocklists {
-    /// By bare JID, as text: so a sender finds a list without making an address of its own.
+    /// By bare JID, as text, so that a sender finds a list without making an address of its own; each sorted.
     lists: DashMap<Box<str>, Arc<[Jid]>>,
     /// How many there are: to ask the map would be to lock each of its parts.
     count: AtomicUsize,
@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 impl Blocklists {
-    /// Whom `account` has blocked, in the order of the store.
+    /// Whom `account` has blocked, in order.
     pub fn of(&self, account: &BareJid) -> Arc<[Jid]> {
         self.lists.get(account.as_str()).map(|list| list.clone()).unwrap_or_default()
     }
@@ -71,7 +71,8 @@ impl Blocklists {
     }
 
     /// Puts a list in the place of the one that an account had, which is given back.
-    pub(crate) fn set(&self, account: &BareJid, list: Vec<Jid>) -> Arc<[Jid]> {
+    pub(crate) fn set(&self, account: &BareJid, mut list: Vec<Jid>) -> Arc<[Jid]> {
+        list.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         let old = if list.is_empty() {
             self.lists.remove(account.as_str()).map(|(_, old)| old)
         } else {
@@ -94,7 +95,7 @@ impl Blocklists {
     }
 
     fn has(&self, account: &str, other: &Jid) -> bool {
-        self.lists.get(account).is_some_and(|list| list.iter().any(|blocked| matches(blocked, other)))
+        self.lists.get(account).is_some_and(|list| matches(&list, other))
     }
 }
 
@@ -107,15 +108,11 @@ fn bare(jid: &Jid) -> &str {
     }
 }
 
-/// XEP-0191, 6: an address with a resource stands for itself alone, an account for its resources too, a domain for all
-/// that is at it.
-fn matches(blocked: &Jid, other: &Jid) -> bool {
-    blocked.domain() == other.domain()
-        && match (blocked.node(), blocked.resource()) {
-            (None, None) => true,
-            (Some(node), None) => other.node() == Some(node),
-            (_, Some(_)) => blocked == other,
-        }
+/// XEP-0191, 6, in that order: the address itself, its account, its domain. (An account or a server without its resource
+/// is the address itself.)
+fn matches(list: &[Jid], other: &Jid) -> bool {
+    let holds = |text: &str| list.binary_search_by(|blocked| blocked.as_str().cmp(text)).is_ok();
+    holds(other.as_str()) || holds(bare(other)) || holds(other.domain().as_str())
 }
 
 /// XEP-0191, 3.3: what the blocker himself sends to who is blocked. The type of the error is that of the example.
