@@ -19,6 +19,9 @@ class Reporter:
     def __init__(self) -> None:
         self.outcomes: dict[str, tuple[str, str]] = {}
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not suite_report.left_out(name(item.nodeid))]
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
         with suite_report.limited():
@@ -34,7 +37,7 @@ class Reporter:
 
 
 def name(node: str) -> str:
-    return node.removeprefix("tests/").replace("/test_e2e.py", "").replace("::", ".")
+    return node.removeprefix("tests/").replace("/test_e2e.py", "").replace("test_e2e.py::", "").replace("::", ".")
 
 
 def main() -> None:

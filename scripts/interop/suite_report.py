@@ -1,6 +1,7 @@
-"""What the runners of the suites share: the report, one JSON line for each test, and the limit of time for one."""
+"""What the runners of the suites share: the report, which tests are left out, and the limit of time for one."""
 
 import contextlib
+import fnmatch
 import json
 import os
 import signal
@@ -10,7 +11,19 @@ TEST_S = 40
 _report = os.fdopen(int(os.environ["SUITE_REPORT"]), "w")
 
 
+_left_out = json.loads(os.environ["SUITE_LEFT_OUT"])
+
+
+def left_out(test: str) -> bool:
+    """Whether the test shall not run; then that is told."""
+    if any(fnmatch.fnmatchcase(test, pattern) for pattern in _left_out):
+        tell(test, "left out")
+        return True
+    return False
+
+
 def tell(test: str, outcome: str, why: str = "") -> None:
+    """Reports one test, as one JSON line."""
     print(json.dumps({"test": test, "outcome": outcome, "why": " ".join(why.split())[-400:]}), file=_report, flush=True)
 
 

@@ -61,7 +61,8 @@ def main() -> None:
     result = Result()
     for path in sorted(Path("itests").glob("test_*.py")):
         for test in tests(unittest.defaultTestLoader.loadTestsFromName(f"itests.{path.stem}")):
-            if not chosen or any(word in name(test) for word in chosen):
+            wanted = not chosen or any(word in name(test) for word in chosen)
+            if wanted and not suite_report.left_out(name(test)):
                 with suite_report.limited():
                     test(result)
 

@@ -6,6 +6,7 @@ runs in a process of its own, which reports one JSON line for each test.
 """
 
 import argparse
+import collections
 import dataclasses
 import fnmatch
 import json
@@ -44,8 +45,16 @@ class Expected:
     """What suites.toml says of one suite."""
 
     def __init__(self, told: dict[str, dict[str, str]]) -> None:
-        self.told = {"failed": told.get("fails", {}), "skipped": told.get("skips", {})}
+        self.told = {
+            "failed": told.get("fails", {}),
+            "skipped": told.get("skips", {}),
+            "left out": told.get("left_out", {}),
+        }
         self.seen: set[str] = set()
+
+    @property
+    def left_out(self) -> list[str]:
+        return list(self.told["left out"])
 
     def of(self, test: str) -> tuple[str, str]:
         """The outcome that is expected of a test, and why."""
@@ -64,9 +73,7 @@ class Expected:
 class Summary:
     """How many tests came out as expected, by outcome, and how many did not."""
 
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
+    right: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wrong: int = 0
 
     def count(self, suite: str, told: dict[str, str], expected: Expected) -> None:
@@ -74,14 +81,14 @@ class Summary:
         name = f"{suite} {told['test']}"
         if told["outcome"] != outcome:
             self.wrong += 1
-            print(f"FAILED  {name}: {told['outcome']}, not {outcome}{told['why'] and ': ' + told['why']}", flush=True)
+            print(f"FAILED   {name}: {told['outcome']}, not {outcome}{told['why'] and ': ' + told['why']}", flush=True)
         else:
-            setattr(self, outcome, getattr(self, outcome) + 1)
-            print(f"{'ok' if outcome == 'passed' else outcome:7} {name}{why and ', as expected: ' + why}", flush=True)
+            self.right[outcome] += 1
+            print(f"{'ok' if outcome == 'passed' else outcome:9}{name}{why and ': ' + why}", flush=True)
 
     def fault(self, what: str) -> None:
         self.wrong += 1
-        print(f"FAILED  {what}", flush=True)
+        print(f"FAILED   {what}", flush=True)
 
 
 def slixmpp_environment(server: Server, _folder: Path) -> dict[str, str]:
@@ -99,8 +106,8 @@ def slixmpp_environment(server: Server, _folder: Path) -> dict[str, str]:
 
 
 def aioxmpp_environment(server: Server, folder: Path) -> dict[str, str]:
-    """aioxmpp's tests read a file; its provisioner is the one that has a list of accounts."""
-    provisioner = "aioxmpp.e2etest.provision.StaticPasswordProvisioner"
+    """aioxmpp's tests read a file, which names the class that gives them clients."""
+    provisioner = "suite_provisioner.SettledProvisioner"
     config = folder / "e2etest.ini"
     config.write_text(
         f"[global]\nprovisioner={provisioner}\ntimeout=10\n\n"
@@ -147,9 +154,10 @@ def run(suite: str, server: Server, expected: Expected, chosen: list[str]) -> Su
     with tempfile.TemporaryDirectory(prefix="rjabberd-suites-") as name:
         folder = Path(name)
         log = folder / "log"
-        for told in outcomes(suite, ENVIRONMENTS[suite](server, folder), log, chosen):
+        environment = {**ENVIRONMENTS[suite](server, folder), "SUITE_LEFT_OUT": json.dumps(expected.left_out)}
+        for told in outcomes(suite, environment, log, chosen):
             summary.count(suite, told, expected)
-        if summary.passed == 0:
+        if not summary.right["passed"]:
             summary.fault(f"{suite}: no test passed")
         if not chosen:
             for pattern in expected.unseen():
@@ -177,11 +185,12 @@ def main() -> None:
             options.server_log.write_text("".join(server.log))
     for suite, summary in summaries.items():
         print(
-            f"suites: {suite}: {summary.passed} passed, {summary.failed} failed and {summary.skipped} were skipped "
-            f"as expected; {summary.wrong} came out wrong"
+            f"suites: {suite}: {summary.right['passed']} tests passed; as expected {summary.right['failed']} failed, "
+            f"{summary.right['skipped']} skipped themselves, {summary.right['left out']} were left out; "
+            f"{summary.wrong} came out wrong"
         )
     if not stopped:
-        print("FAILED  the server did not stop well")
+        print("FAILED   the server did not stop well")
     sys.exit(0 if stopped and not any(summary.wrong for summary in summaries.values()) else 1)
 
 
