@@ -168,7 +168,9 @@ class Romeo(slixmpp.ClientXMPP):
             while missing and self.read < len(self.journal):
                 line = self.journal[self.read]
                 self.read += 1
-                if said := next((wanted for wanted in missing if line == wanted or line.startswith(f"{wanted} (")), None):
+                if said := next(
+                    (wanted for wanted in missing if line == wanted or line.startswith(f"{wanted} (")), None
+                ):
                     missing.remove(said)
             return not missing
 
@@ -181,7 +183,10 @@ class Romeo(slixmpp.ClientXMPP):
         self.send_message(JULIET, body, mtype="chat")
 
     async def reads_roster(self) -> dict[str, str]:
-        iq = await self.get_roster()
+        """Asks anew, without the version that would let the server answer that nothing changed."""
+        request = self.Iq(stype="get")
+        request.enable("roster")
+        iq = await request.send()
         return {str(jid): item["subscription"] for jid, item in iq["roster"]["items"].items()}
 
 

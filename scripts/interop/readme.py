@@ -67,10 +67,12 @@ class Reader:
     def terminal(self, command):
         self.start(command)
         if len(self.terminals) == 1:
+
             def up():
                 if self.terminals[0][0].poll() is not None:
                     raise SystemExit("readme: the server ended:\n" + self.output(0))
                 return listening()
+
             until("the server", up, BUILD_S)
         else:
             until("Romeo's message on Juliet's screen", lambda: "romeo@localhost" in self.profanity.screen())
