@@ -1,5 +1,7 @@
 //! What one presence shows, and whose it is: in few bytes, for every client keeps those of all its contacts.
 
+use std::fmt;
+
 use rjabberd_testkit::Node;
 
 /// Resources of one account that may be online at a time.
@@ -11,8 +13,14 @@ const SHOWS: [&str; 5] = ["", "away", "chat", "dnd", "xa"];
 const UNREADABLE: u32 = u32::MAX;
 
 /// A full address of the test, as one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Address(u32);
+
+impl fmt::Debug for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", user(self.account()), self.resource_name())
+    }
+}
 
 impl Address {
     /// A resource of an account.
