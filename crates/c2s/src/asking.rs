@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use rjabberd_actors::reply;
 use rjabberd_c2s_proto::{Answer, Ask, ClaimRefused, Input, Unavailable};
-use rjabberd_router::Routed;
+use rjabberd_router::{Response, Routed};
 use rjabberd_session_manager as session_manager;
 use rjabberd_session_manager::{Bound, Claim};
 use rjabberd_xmpp::{BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, sasl::PasswordCheck};
@@ -80,7 +80,7 @@ impl C2s {
         let routed = if creates && !(self.shared.may_register)(peer.ip()) {
             log::debug!(target: "c2s:registration", "{} too many registrations from {peer}", self.alive);
             let error = StanzaError::new(Condition::NotAcceptable).with_text("Too many registrations.");
-            request.error(&error).map_or(Routed::Done, Routed::Reply)
+            request.error(&error).map_or(Routed::Done, |error| Routed::Reply(Response::Stanza(error)))
         } else {
             self.shared.router.answer_stranger(host, request)
         };
@@ -101,20 +101,36 @@ impl C2s {
         let within = self.shared.times.ask;
         let reply = async move {
             match routed {
-                Routed::Done => None,
+                Routed::Done | Routed::Committing(_) => None,
                 Routed::Reply(reply) => Some(reply),
-                Routed::Later(reply) => tokio::time::timeout(within, reply).await.ok().or(no_answer),
+                Routed::Later(reply) => {
+                    tokio::time::timeout(within, reply).await.unwrap_or(no_answer.map(Response::Stanza))
+                }
             }
         };
         context.spawn(reply.into_actor(self).map(move |reply, c2s, context| {
-            let answer = Answer::Reply(reply);
-            c2s.contain_in_future(context, |c2s, context| c2s.replied(ask, answer, context));
+            c2s.contain_in_future(context, |c2s, context| c2s.respond(ask, reply, context));
         }));
+    }
+
+    fn respond(&mut self, ask: Ask, response: Option<Response>, context: &mut Context<Self>) {
+        let answer = match response {
+            Some(Response::Stanza(stanza)) => Some(stanza),
+            // Its text is not the machine's.
+            Some(long @ Response::Long(_)) => {
+                if self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
+                    self.write_response(long);
+                }
+                None
+            }
+            None => None,
+        };
+        self.replied(ask, Answer::Reply(answer), context);
     }
 
     /// The client's request is answered. If the answer has ended its account (XEP-0077, 3.2), the control that says so is
     /// in our mailbox by now; so what stood behind the request goes through the mailbox too.
-    fn replied(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
+    pub(crate) fn replied(&mut self, ask: Ask, answer: Answer, context: &mut Context<Self>) {
         self.feed(Input::Answered(ask, answer), context);
         if let Some(control) = self.control_after_answer.take() {
             self.feed(Input::Control(control), context);

@@ -54,8 +54,6 @@ impl Ending {
 /// What goes from one session of a resource to the next; few sessions have it.
 #[derive(Default)]
 pub(crate) struct Succession {
-    /// The one before was available, and nobody took that back yet.
-    available: bool,
     /// Who got directed presence of the one before, and was not told otherwise yet.
     directed: Vec<Jid>,
     /// For the one after: taken and not begun to be written when the resource was asked for.
@@ -108,6 +106,10 @@ impl C2s {
     /// Takes what spilled, once the mailbox is empty and the client has read most of what it was sent.
     pub(crate) fn drain_spill(&mut self) {
         let low = self.shared.outbox_bytes_max / 4;
+        if self.is_taking() {
+            // What is newer than the messages that wait is written behind them.
+            return;
+        }
         let Some(seat) = self.seat.as_ref().filter(|seat| seat.is_spilling()).cloned() else { return };
         if !self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
             return;
@@ -136,10 +138,17 @@ impl C2s {
 
     /// The machine says that its session ends.
     pub(crate) fn end_session(&mut self, session: Session, reason: CloseReason, context: &mut Context<Self>) {
-        self.owed = None;
+        self.stop_taking();
         let Some(seat) = self.seat.take() else { return };
-        seat.hold();
-        seat.set_presence(None);
+        seat.show().set_directed(None);
+        if reason == CloseReason::Replaced {
+            seat.hold();
+            seat.withdraw();
+        } else {
+            seat.end();
+            // Before the resource is free: whoever takes it then is not taken for this session.
+            self.shared.router.presence_lost(&seat);
+        }
         let leftover = match reason {
             CloseReason::Replaced => self
                 .succession
@@ -164,28 +173,21 @@ impl C2s {
 
     /// Gives the seat back without waiting for anything: what is in its spill finds its way back.
     pub(crate) fn abandon_seat(&mut self) {
+        self.stop_taking();
         let ending = self.ending.take().filter(|ending| !ending.is_done());
-        let (seat, leftover, available) = match (self.seat.take(), ending) {
-            (Some(seat), _) => {
-                let available = seat.priority().is_some();
-                (seat, VecDeque::new(), available)
-            }
-            (None, Some(ending)) => {
-                let available = ending.session.priority.is_some();
-                (ending.seat, ending.leftover, available)
-            }
+        let (seat, leftover) = match (self.seat.take(), ending) {
+            (Some(seat), _) => (seat, VecDeque::new()),
+            (None, Some(ending)) => (ending.seat, ending.leftover),
             (None, None) => return,
         };
+        self.shared.router.presence_lost(&seat);
+        let owed = seat.show().directed().map(<[Jid]>::to_vec).unwrap_or_default();
         let spill = seat.close();
         let jid = seat.jid().clone();
         // The session manager lives as long as the server.
         let _gone = self.shared.sessions.of_session(seat.jid()).release.send(Release { seat, reply: None });
         self.outbox.take_all().into_iter().chain(leftover).chain(spill).for_each(drop);
-        let (inherited, directed) = self.take_inherited();
-        if inherited || available {
-            self.shared.router.presence_lost(&jid);
-        }
-        for to in directed.into_iter().chain(self.owed.take().unwrap_or_default()) {
+        for to in self.take_inherited().into_iter().chain(owed) {
             self.route_unavailable(&jid, to);
         }
     }
@@ -213,12 +215,10 @@ impl C2s {
         let seat = ending.seat.clone();
         if ending.hands_over {
             ending.stage = Stage::Done;
-            let available = ending.session.priority.is_some();
             let mut directed = std::mem::take(&mut ending.session.directed);
             let queue = std::mem::take(&mut ending.leftover);
-            let (inherited, before) = self.take_inherited();
-            directed.extend(before);
-            let handed = Handed { available: available || inherited, directed, queue };
+            directed.extend(self.take_inherited());
+            let handed = Handed { directed, queue };
             // The session manager lives as long as the server.
             let _gone = self.shared.sessions.of_session(seat.jid()).released.send(Released { seat, handed });
             self.stop_when_done(context);
@@ -270,12 +270,7 @@ impl C2s {
         ending.seat.finish();
         let jid = ending.seat.jid().clone();
         let told = std::mem::take(&mut ending.session.directed);
-        let available = ending.session.priority.is_some();
-        let (inherited, directed) = self.take_inherited();
-        if available || inherited {
-            self.shared.router.presence_lost(&jid);
-        }
-        for to in directed {
+        for to in self.take_inherited() {
             if !told.contains(&to) {
                 self.route_unavailable(&jid, to);
             }
@@ -284,22 +279,21 @@ impl C2s {
     }
 
     pub(crate) fn inherit(&mut self, handed: Option<Handed>) {
-        if let Some(Handed { available, directed, .. }) = handed {
-            let handing = VecDeque::new();
-            self.succession = Some(Box::new(Succession { available, directed, handing }));
+        if let Some(Handed { directed, .. }) = handed.filter(|handed| !handed.directed.is_empty()) {
+            self.succession = Some(Box::new(Succession { directed, handing: VecDeque::new() }));
         }
     }
 
-    /// What the session before owed: whether it was available, and who got directed presence. Whoever takes it sees to it.
-    fn take_inherited(&mut self) -> (bool, Vec<Jid>) {
-        let Some(succession) = &mut self.succession else { return (false, Vec::new()) };
-        (std::mem::take(&mut succession.available), std::mem::take(&mut succession.directed))
+    /// Who got directed presence of the session before. Whoever takes it sees to it.
+    fn take_inherited(&mut self) -> Vec<Jid> {
+        let Some(succession) = &mut self.succession else { return Vec::new() };
+        std::mem::take(&mut succession.directed)
     }
 
     /// The session became unavailable: so it is to those who knew it as its predecessor.
     pub(crate) fn tell_inherited(&mut self) {
         let Some(jid) = self.seat.as_ref().map(|seat| seat.jid().clone()) else { return };
-        for to in self.take_inherited().1 {
+        for to in self.take_inherited() {
             self.route_unavailable(&jid, to);
         }
     }

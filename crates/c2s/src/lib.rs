@@ -12,11 +12,13 @@ mod outbox;
 mod redact;
 mod shared;
 mod shell;
+mod taking;
 mod writing;
 
 use std::{any::Any, collections::VecDeque, rc::Rc, sync::Arc, task::Waker, time::Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
+use futures_util::future::BoxFuture;
 use rjabberd_actors::{Alive, Budget, Door, Kind, Mail, Mailbox, Timer, guarded, yield_now};
 use rjabberd_c2s_proto::{CloseReason, ControlInput, Fresh, State};
 use rjabberd_receiver::{
@@ -27,7 +29,6 @@ use rjabberd_receiver::{
 use rjabberd_session_manager::{Control, Deliver, Seat};
 use rjabberd_transport::{Accepted, Transport};
 use rjabberd_xml::{Limits, XmlError};
-use rjabberd_xmpp::Jid;
 
 pub use counters::Counters;
 pub use redact::show_bodies;
@@ -36,6 +37,7 @@ pub use shared::{Connections, Shaping, Shared, Times};
 use ending::{Ending, Succession};
 use messages::Tick;
 use outbox::Outbox;
+use taking::Taking;
 
 /// Counters of all client streams' actors.
 pub static C2S: Kind = Kind::new("c2s");
@@ -52,9 +54,6 @@ pub struct C2s {
     receiver: CreditPort,
     door: Door<C2s>,
     state: Option<State>,
-    /// Who is owed unavailable once the machine knows its session, kept outside it so that a panic there loses nobody;
-    /// the rest that is owed stands in the seat.
-    owed: Option<Vec<Jid>>,
     /// What was read and waits for the machine to want it.
     batch: VecDeque<Event>,
     /// What the receiver is to do with its next credit.
@@ -69,6 +68,8 @@ pub struct C2s {
     seat: Option<Arc<Seat>>,
     ending: Option<Box<Ending>>,
     succession: Option<Box<Succession>>,
+    /// What is asked of the store on the side; few sessions have it.
+    errands: Option<Box<Errands>>,
     /// The session manager was asked for a resource. Until it answers we stay, to give back what is for nobody.
     claiming: bool,
     /// The session manager asked for the resource before we knew that it was ours.
@@ -111,6 +112,29 @@ struct Timers {
     ending: Option<Timer>,
 }
 
+/// What a session asks of the store, besides the client's own requests.
+#[derive(Default)]
+struct Errands {
+    /// Messages that waited for the account are being taken.
+    taking: Option<Taking>,
+    /// The client's last message is on its way into the store: no request is answered before that is done.
+    committing: Option<BoxFuture<'static, ()>>,
+    /// The store did not answer: when messages are asked for again.
+    take_again: Option<Timer>,
+    /// The same for what the contacts must know of the session.
+    appear_again: Option<Timer>,
+}
+
+impl C2s {
+    fn errands(&mut self) -> &mut Errands {
+        self.errands.get_or_insert_default()
+    }
+
+    fn is_taking(&self) -> bool {
+        self.errands.as_ref().is_some_and(|errands| errands.taking.is_some())
+    }
+}
+
 impl C2s {
     /// Starts the two actors of a connection on this arbiter, in the order in which no byte is lost: the transport, the
     /// c2s, the receiver (passive), and only then the first credit.
@@ -146,7 +170,6 @@ impl C2s {
                 receiver,
                 door,
                 state: None,
-                owed: None,
                 batch: VecDeque::new(),
                 credit_given: false,
                 outbox: Outbox::default(),
@@ -155,6 +178,7 @@ impl C2s {
                 seat: None,
                 ending: None,
                 succession: None,
+                errands: None,
                 claiming: false,
                 hand_over_early: false,
                 control_after_answer: None,

@@ -15,6 +15,10 @@ pub enum Tick {
     CloseFlush,
     /// An answer was written; what the client sent behind its request is next, after any control that came before.
     Resume,
+    /// Time to try again to take the messages that wait for the account.
+    TakeOffline,
+    /// Time to try again to tell the contacts that the session is available.
+    Appear,
     /// Time to ask again to have the row removed.
     Release,
     /// Time to look again whether the mailbox is empty, so that the session can end.

@@ -6,7 +6,8 @@
 
 use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use rjabberd_router::Long;
 use rjabberd_session_manager::Parcel;
 
 /// Bytes and parcels that wait to be written.
@@ -16,6 +17,25 @@ pub(crate) struct Outbox {
     /// Position in the stream of the buffer's first byte.
     written: u64,
     entries: VecDeque<Entry>,
+    /// The number of the last message of the account's own store that was written whole.
+    message: i64,
+    /// What is made while it is written; everything newer waits behind it.
+    making: Option<Box<Making>>,
+}
+
+/// An answer that is made while it is written, and what waits behind it, in order.
+struct Making {
+    long: Long,
+    /// Position in the stream of its first byte.
+    start: u64,
+    behind: VecDeque<Behind>,
+    bytes: usize,
+}
+
+enum Behind {
+    Own(Bytes, i64),
+    Parcel(Arc<Parcel>),
+    Long(Long),
 }
 
 /// Where in the stream some bytes stand that must not be cut: a parcel's, or our own.
@@ -23,6 +43,8 @@ struct Entry {
     start: u64,
     end: u64,
     parcel: Option<Arc<Parcel>>,
+    /// The number of a message of the account's own store; 0 where it is none.
+    message: i64,
 }
 
 /// The buffers of an outbox that has become empty.
@@ -31,6 +53,9 @@ struct Buffers {
     bytes: BytesMut,
     entries: VecDeque<Entry>,
 }
+
+/// Bytes of a long answer that are made at a time; more when half of them are written.
+const MADE_BYTES: usize = 32 * 1024;
 
 /// A buffer over that size is not kept.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -71,9 +96,19 @@ impl Outbox {
         self.written
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, as far as they are made.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() + self.making.as_ref().map_or(0, |making| making.bytes)
+    }
+
+    /// Whether something is made while it is written.
+    pub(crate) fn is_making(&self) -> bool {
+        self.making.is_some()
+    }
+
+    /// The number of the last message of the account's own store that was written whole.
+    pub(crate) fn message(&self) -> i64 {
+        self.message
     }
 
     /// What to write next.
@@ -82,19 +117,68 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.push_message(bytes, 0);
+    }
+
+    /// The message of that number of the account's own store.
+    pub(crate) fn push_message(&mut self, bytes: &[u8], message: i64) {
+        if let Some(making) = &mut self.making {
+            making.bytes += bytes.len();
+            making.behind.push_back(Behind::Own(Bytes::copy_from_slice(bytes), message));
+            return;
+        }
         self.begin();
         let start = self.end();
         self.buffer.extend_from_slice(bytes);
-        self.entries.push_back(Entry { start, end: self.end(), parcel: None });
+        self.entries.push_back(Entry { start, end: self.end(), parcel: None, message });
+    }
+
+    /// What is to be made while it is written.
+    pub(crate) fn push_long(&mut self, long: Long) {
+        if let Some(making) = &mut self.making {
+            making.behind.push_back(Behind::Long(long));
+            return;
+        }
+        let start = self.end();
+        self.making = Some(Box::new(Making { long, start, behind: VecDeque::new(), bytes: 0 }));
+        self.make();
+    }
+
+    /// Makes more, where little waits; when all is made, what waited behind it follows.
+    fn make(&mut self) {
+        if self.making.is_none() || self.buffer.len() >= MADE_BYTES / 2 {
+            return;
+        }
+        self.begin();
+        let start = self.end();
+        let Some(making) = &mut self.making else { return };
+        let more = making.long.write(&mut self.buffer, MADE_BYTES);
+        self.entries.push_back(Entry { start, end: self.end(), parcel: None, message: 0 });
+        if more {
+            return;
+        }
+        for behind in self.making.take().into_iter().flat_map(|making| making.behind) {
+            match behind {
+                Behind::Own(bytes, message) => self.push_message(&bytes, message),
+                Behind::Parcel(parcel) => drop(self.push_parcel(parcel)),
+                Behind::Long(long) => self.push_long(long),
+            }
+        }
     }
 
     /// Says how many bytes it took.
     pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> usize {
+        if let Some(making) = &mut self.making {
+            let bytes = parcel.bytes();
+            making.bytes += bytes;
+            making.behind.push_back(Behind::Parcel(parcel));
+            return bytes;
+        }
         self.begin();
         let start = self.end();
         parcel.stanza().write(&mut self.buffer);
         let end = self.end();
-        self.entries.push_back(Entry { start, end, parcel: Some(parcel) });
+        self.entries.push_back(Entry { start, end, parcel: Some(parcel), message: 0 });
         (end - start) as usize
     }
 
@@ -111,7 +195,9 @@ impl Outbox {
             if let Some(parcel) = entry.parcel {
                 parcel.delivered();
             }
+            self.message = self.message.max(entry.message);
         }
+        self.make();
         if self.buffer.is_empty() && self.entries.is_empty() {
             self.end_turn();
         }
@@ -120,23 +206,47 @@ impl Outbox {
     /// Takes out every parcel of which nothing was written; the rest of what was begun stays, so that what follows on
     /// this stream is still XML. Other bytes of ours that waited are gone: they belonged to this stream.
     pub(crate) fn take_unwritten(&mut self) -> VecDeque<Arc<Parcel>> {
+        let mut behind = VecDeque::new();
+        if let Some(making) = &mut self.making {
+            behind = std::mem::take(&mut making.behind);
+            making.bytes = 0;
+            if making.start < self.written {
+                // It must be written to its end, and all that waits in front of `behind` is of it.
+                return behind.into_iter().filter_map(Behind::into_parcel).collect();
+            }
+            self.making = None;
+        }
         let begun = self.entries.pop_front_if(|entry| entry.start < self.written);
         let kept = begun.as_ref().map_or(0, |entry| (entry.end - self.written) as usize);
         self.buffer.truncate(kept);
-        let taken = self.entries.drain(..).filter_map(|entry| entry.parcel).collect();
+        let mut taken: VecDeque<_> = self.entries.drain(..).filter_map(|entry| entry.parcel).collect();
         self.entries.extend(begun);
+        taken.extend(behind.into_iter().filter_map(Behind::into_parcel));
         taken
     }
 
     /// Whether a parcel waits that was not written whole.
     pub(crate) fn holds_parcels(&self) -> bool {
+        let behind = self.making.iter().flat_map(|making| &making.behind);
         self.entries.iter().any(|entry| entry.parcel.is_some())
+            || behind.into_iter().any(|behind| matches!(behind, Behind::Parcel(_)))
     }
 
     /// Takes out every parcel that was not written whole, because nothing can be written any more.
     pub(crate) fn take_all(&mut self) -> VecDeque<Arc<Parcel>> {
         self.buffer = BytesMut::new();
-        std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.parcel).collect()
+        let behind = self.making.take().into_iter().flat_map(|making| making.behind);
+        let entries = std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.parcel);
+        entries.chain(behind.filter_map(Behind::into_parcel)).collect()
+    }
+}
+
+impl Behind {
+    fn into_parcel(self) -> Option<Arc<Parcel>> {
+        match self {
+            Behind::Parcel(parcel) => Some(parcel),
+            Behind::Own(..) | Behind::Long(_) => None,
+        }
     }
 }
 

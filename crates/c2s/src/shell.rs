@@ -2,18 +2,19 @@
 
 use std::{cell::Cell, collections::VecDeque, time::Duration};
 
-use actix::{ActorContext, Context};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use futures_util::FutureExt;
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
-    Action, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder, Session,
+    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder, Session,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
-use rjabberd_router::Routed;
+use rjabberd_router::{Response, Routed, Shown};
 use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{Jid, Stanza, StanzaKind};
 
-use crate::{C2s, Phase, fresh, messages::Tick, redact};
+use crate::{C2s, Phase, fresh, messages::Tick, redact, taking::RETRY};
 
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
@@ -83,7 +84,7 @@ impl C2s {
     /// Lets the receiver read one batch more, unless the machine has to be answered first or the client does not read
     /// what it asked for.
     pub(crate) fn give_credit(&mut self) {
-        let unread = self.outbox.len() >= self.shared.outbox_bytes_max;
+        let unread = self.outbox.len() >= self.shared.outbox_bytes_max || self.outbox.is_making();
         if self.phase != Phase::Open
             || self.credit_given
             || !self.batch.is_empty()
@@ -143,7 +144,7 @@ impl C2s {
             Action::Claim(ask, account, resource) => self.claim(ask, account, resource, context),
             Action::Release(jid) => self.give_back(&jid),
             Action::Route(stanza) => self.route(stanza, context),
-            Action::SetPresence(priority, stanza) => self.set_presence(priority, stanza),
+            Action::SetPresence(priority, stanza) => self.set_presence(priority, stanza, context),
             Action::EndSession(session, reason) => self.end_session(*session, reason, context),
             Action::SetDeadline(deadline) => self.set_deadline(deadline),
             Action::ClearDeadline(deadline) => *self.timer(deadline) = None,
@@ -178,6 +179,19 @@ impl C2s {
         self.outbox.push(bytes);
     }
 
+    /// Writes what answers the client's own stanza.
+    pub(crate) fn write_response(&mut self, response: Response) {
+        match response {
+            Response::Stanza(stanza) => self.write_stanza(&stanza),
+            Response::Long(long) => {
+                if self.phase != Phase::Gone {
+                    log::debug!(target: "c2s:send", "{} Send XML on stream = (a long result)", self.alive);
+                    self.outbox.push_long(long);
+                }
+            }
+        }
+    }
+
     /// Writes a stanza that answers the client's own.
     pub(crate) fn write_stanza(&mut self, stanza: &Stanza) {
         if self.phase == Phase::Gone {
@@ -194,17 +208,17 @@ impl C2s {
             log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
             return;
         }
-        let request = stanza.is_request().then(|| stanza.clone());
+        let envelope = stanza.envelope();
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
-        match self.shared.router.route(stanza) {
+        match self.route_committed(stanza) {
             Routed::Done => {}
-            Routed::Reply(reply) => self.write_stanza(&reply),
+            Routed::Reply(reply) => self.write_response(reply),
+            // The store commits in the order in which it was asked: the last is done when all are.
+            Routed::Committing(done) => self.errands().committing = Some(done),
             later @ Routed::Later(_) => {
                 let ask = self.own_ask();
                 self.feed(Input::RouteDeferred(ask), context);
-                if let Some(request) = request {
-                    self.answer_later(ask, later, &request, context);
-                }
+                self.answer_later(ask, later, &envelope, context);
             }
         }
         if is_presence {
@@ -212,9 +226,41 @@ impl C2s {
         }
     }
 
-    fn set_presence(&mut self, priority: Option<i8>, stanza: Stanza) {
-        if let Some(seat) = &self.seat {
-            self.shared.router.presence(seat, stanza, priority);
+    /// Routes; a request is routed when all that the client sent before it is committed (an iq result promises that).
+    fn route_committed(&mut self, stanza: Stanza) -> Routed {
+        let router = &self.shared.router;
+        if !stanza.is_request() {
+            return router.route(stanza);
+        }
+        let committing = self.errands.as_mut().and_then(|errands| errands.committing.take());
+        let Some(mut committing) = committing else { return router.route(stanza) };
+        if (&mut committing).now_or_never().is_some() {
+            return router.route(stanza);
+        }
+        let router = router.clone();
+        let routed = async move {
+            committing.await;
+            match router.route(stanza) {
+                Routed::Reply(reply) => Some(reply),
+                Routed::Later(reply) => reply.await,
+                Routed::Done | Routed::Committing(_) => None,
+            }
+        };
+        Routed::Later(routed.boxed())
+    }
+
+    fn set_presence(&mut self, priority: Option<i8>, stanza: Stanza, context: &mut Context<Self>) {
+        let shown = self.seat.as_ref().map(|seat| self.shared.router.presence(seat, stanza, priority));
+        if let Some(Shown::Later(known)) = shown {
+            let ask = self.own_ask();
+            self.feed(Input::RouteDeferred(ask), context);
+            let known = known.into_actor(self).map(move |known, c2s, context| {
+                c2s.contain_in_future(context, |c2s, context| {
+                    c2s.appeared(known);
+                    c2s.replied(ask, Answer::Reply(None), context);
+                });
+            });
+            context.spawn(known);
         }
         if priority.is_none() {
             self.tell_inherited();
@@ -222,15 +268,36 @@ impl C2s {
         self.keep_owed();
     }
 
+    /// The contacts know of the session, or do not yet because the store did not answer.
+    fn appeared(&mut self, is_known: bool) {
+        if !is_known {
+            let timer = self.arm(RETRY, Tick::Appear);
+            self.errands().appear_again = Some(timer);
+        }
+    }
+
+    fn appear(&mut self, context: &mut Context<Self>) {
+        let shown = self.seat.as_ref().map(|seat| self.shared.router.im().appear(seat));
+        if let Some(Shown::Later(known)) = shown {
+            let known = known.into_actor(self).map(move |known, c2s, context| {
+                c2s.contain_in_future(context, |c2s, _| c2s.appeared(known));
+            });
+            context.spawn(known);
+        }
+    }
+
     /// Keeps what a panic of the machine must not lose.
     pub(crate) fn keep_owed(&mut self) {
-        self.owed =
-            self.state.as_ref().and_then(|state| state.session()).map(|session| session.directed.clone());
+        let session = self.state.as_ref().and_then(|state| state.session());
+        if let Some(seat) = &self.seat {
+            seat.show().set_directed(session.map(|session| session.directed.clone()));
+        }
     }
 
     /// The session as it is owed to others, whatever became of the machine.
     pub(crate) fn owed_session(&self) -> Option<Session> {
-        let (seat, directed) = (self.seat.as_ref()?, self.owed.clone()?);
+        let seat = self.seat.as_ref()?;
+        let directed = seat.show().directed()?.to_vec();
         Some(Session { jid: seat.jid().clone(), priority: seat.priority(), directed })
     }
 
@@ -281,6 +348,8 @@ impl C2s {
                 self.stop_when_done(context);
             }
             Tick::Resume => self.pump(context),
+            Tick::TakeOffline => self.take_offline(context),
+            Tick::Appear => self.appear(context),
             Tick::Ending => self.check_ending(context),
             Tick::Release => self.release(context),
         }
@@ -290,6 +359,7 @@ impl C2s {
         let input = match control {
             Control::HandOver => return self.hand_over(context),
             Control::SpillReady => return self.spill_ready(context),
+            Control::TakeOffline => return self.take_offline(context),
             Control::Overflowed => ControlInput::Overflowed,
             Control::Kick => ControlInput::Kicked,
             Control::AccountRemoved => ControlInput::AccountRemoved,

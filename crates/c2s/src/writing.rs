@@ -58,6 +58,7 @@ impl C2s {
                 Poll::Ready(Ok(bytes)) => {
                     self.outbox.advance(bytes);
                     written += bytes;
+                    self.take_more(context);
                     self.drain_spill();
                 }
             }

@@ -23,7 +23,7 @@ impl DiscoInfo {
     pub(crate) fn new(others: &[Box<dyn Feature>]) -> DiscoInfo {
         let namespaces = |target: Target| {
             let others = others.iter().filter(move |feature| feature.serves(target));
-            others.map(|feature| feature.namespace()).chain([ns::DISCO_INFO])
+            others.flat_map(|feature| feature.announces()).chain([ns::DISCO_INFO])
         };
         let server = info("server", "im", namespaces(Target::Server).chain([ns::CAPS]));
         let account = info("account", "registered", namespaces(Target::OwnAccount));

@@ -9,23 +9,34 @@
 pub mod blocking;
 pub mod caps;
 pub mod disco;
+pub mod last;
+pub mod long;
+pub mod offline;
 pub mod outlet;
 pub mod ping;
+pub mod presence;
 pub mod registration;
+pub mod roster;
 pub mod services;
+pub mod subscription;
 pub mod time;
+pub mod vcard;
 pub mod version;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rjabberd_session_manager::SessionTable;
 use rjabberd_storage::{OfflineLimits, Store};
 
 pub use blocking::Blocklists;
+pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
+pub use presence::Shown;
 pub use registration::{AccountError, Accounts};
-pub use services::{Answer, Clock, Sender, Services};
+pub use services::{Answer, Clock, Long, Response, Sender, Services};
+pub use subscription::Subscribing;
 
 /// How much an account may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub struct Limits {
     pub roster_items_max: usize,
     /// What waits for an account that is away.
     pub offline: OfflineLimits,
+    /// How long it waits.
+    pub offline_age: Duration,
     /// Addresses in a block list.
     pub blocks_max: usize,
     /// Bytes of private XML storage.
@@ -47,6 +60,7 @@ impl Default for Limits {
         Limits {
             roster_items_max: 5_000,
             offline: OfflineLimits { messages_max: 1_000, bytes_max: 4 << 20 },
+            offline_age: Duration::from_secs(90 * 24 * 60 * 60),
             blocks_max: 1_000,
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
@@ -62,6 +76,8 @@ pub struct Im {
     pub(crate) outlet: Outlet,
     /// Who has blocked whom.
     pub blocklists: Blocklists,
+    /// What waits for accounts that are away.
+    pub offline: Offline,
     /// The time of day.
     pub(crate) clock: Clock,
     /// The virtual hosts.
@@ -86,6 +102,10 @@ impl Im {
     ) -> &'static Im {
         let hosts = hosts.into_iter().collect();
         let (outlet, blocklists) = (Outlet::new(table), Blocklists::default());
-        Box::leak(Box::new(Im { store, outlet, blocklists, clock, hosts, limits }))
+        let offline = Offline::default();
+        let im: &'static Im =
+            Box::leak(Box::new(Im { store, outlet, blocklists, offline, clock, hosts, limits }));
+        im.outlet.table().give_orphans(Box::new(|seat| im.presence_lost(seat)));
+        im
     }
 }

@@ -2,8 +2,9 @@
 //! what is there; what a session does not take, or does not write, is nobody's loss and has no way back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use rjabberd_session_manager::{Parcel, Seat, SessionTable, Undelivered};
+use rjabberd_session_manager::{Parcel, Seat, SessionTable};
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, FullJid, IqType, Stanza, StanzaKind};
 
@@ -12,15 +13,6 @@ use rjabberd_xmpp::{BareJid, FullJid, IqType, Stanza, StanzaKind};
 pub struct Outlet {
     table: Arc<SessionTable>,
 }
-
-/// Where a stanza of ours goes that nobody took.
-struct Nowhere;
-
-impl Undelivered for Nowhere {
-    fn undelivered(&'static self, _stanza: Stanza) {}
-}
-
-static NOWHERE: Nowhere = Nowhere;
 
 impl Outlet {
     /// To the sessions of this table.
@@ -35,19 +27,25 @@ impl Outlet {
 
     /// Gives a stanza to one session, if it is there.
     pub fn give(&self, to: &FullJid, stanza: Stanza) -> bool {
-        self.table.deliver_to(to, &parcel(stanza))
+        self.table.deliver_to(to, &Parcel::passing(stanza))
     }
 
-    /// Gives one stanza to those sessions of an account that `chosen` picks; says how many took it.
-    pub fn give_where(&self, account: &BareJid, stanza: Stanza, chosen: impl Fn(&Seat) -> bool) -> usize {
-        self.table.deliver_where(account, &parcel(stanza), |_, seat| chosen(seat))
+    /// Gives one stanza to those sessions of an account that `chosen` picks; makes it only if there are any. Says how
+    /// many took it.
+    pub fn give_where(
+        &self,
+        account: &BareJid,
+        chosen: impl Fn(&Seat) -> bool,
+        make: impl FnOnce() -> Stanza,
+    ) -> usize {
+        self.table.deliver_made(account.as_str(), chosen, || Parcel::passing(make()))
     }
 
     /// Pushes a payload, as an iq of its own, to each session of an account that `chosen` picks (RFC 6121, 2.1.6).
     pub fn push(&self, account: &BareJid, payload: &Element, chosen: impl Fn(&Seat) -> bool) {
         for seat in self.table.seats(account).iter().filter(|seat| chosen(seat)) {
             let mut push = Stanza::new(StanzaKind::Iq(IqType::Set), std::slice::from_ref(payload));
-            push.id = Some(format!("push-{:016x}", fresh()));
+            push.id = Some(format!("push-{}", fresh()));
             push.from = Some(account.clone().into());
             push.to = Some(seat.jid().clone().into());
             self.give(seat.jid(), push);
@@ -55,15 +53,8 @@ impl Outlet {
     }
 }
 
-fn parcel(stanza: Stanza) -> Arc<Parcel> {
-    let parcel = Parcel::new(stanza, &NOWHERE);
-    parcel.delivered();
-    parcel
-}
-
 /// A number that no other push of this process has.
 fn fresh() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Relaxed)
 }

@@ -9,13 +9,16 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use rjabberd_storage::StoreError;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use crate::Im;
 use crate::disco::{DiscoInfo, DiscoItems};
+pub use crate::long::{Long, Response};
 use crate::ping::Ping;
 use crate::registration::{Accounts, Registration};
+use crate::roster::Roster;
 use crate::time::Time;
 use crate::version::Version;
 
@@ -37,9 +40,9 @@ pub enum Sender<'a> {
 /// What a request comes to.
 pub enum Answer {
     /// This result or error.
-    Now(Stanza),
+    Now(Response),
     /// A result or error that takes a question to the store, which is on its way already (see [`Accounts`]).
-    Later(BoxFuture<'static, Stanza>),
+    Later(BoxFuture<'static, Response>),
     /// Nothing: what came was no request, and must not be answered (RFC 6120, 8.2.3).
     Nothing,
 }
@@ -80,6 +83,23 @@ pub(crate) type Verdict = Result<Option<Element>, StanzaError>;
 pub(crate) enum Reply {
     Now(Verdict),
     Later(BoxFuture<'static, Verdict>),
+    /// A payload that may be long.
+    Long(BoxFuture<'static, Result<Long, StanzaError>>),
+}
+
+/// What a store that cannot do something makes the client hear; how a feature sees it comes before that.
+pub(crate) fn store_error(error: &StoreError) -> StanzaError {
+    match error {
+        StoreError::NotFound => StanzaError::new(Condition::ItemNotFound),
+        StoreError::Full => StanzaError::new(Condition::ResourceConstraint)
+            .with_text("The account has as much as it may have."),
+        StoreError::Conflict | StoreError::Invalid(_) => StanzaError::new(Condition::NotAcceptable),
+        // RFC 6120, 8.3.3.18: type wait.
+        StoreError::Unavailable(_) | StoreError::Deadline | StoreError::Corrupt(_) | StoreError::Io(_) => {
+            StanzaError::new(Condition::ResourceConstraint)
+                .with_text("The store is not available, try again later.")
+        }
+    }
 }
 
 impl Reply {
@@ -100,6 +120,11 @@ pub(crate) trait Feature: Send + Sync {
     /// For whom it answers, and is announced.
     fn serves(&self, target: Target) -> bool;
 
+    /// Its names in service discovery.
+    fn announces(&self) -> Vec<&'static str> {
+        vec![self.namespace()]
+    }
+
     /// Answers. A payload of its namespace that it does not know is `feature-not-implemented` (RFC 6120, 8.3.3.3).
     fn answer(&self, question: &Question<'_>) -> Reply;
 }
@@ -119,6 +144,7 @@ impl Services {
             Box::new(Time::new(im.clock.clone())),
             Box::new(Version),
         ];
+        features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
         // Last, because it names all the others.
         let info = DiscoInfo::new(&features);
@@ -143,6 +169,11 @@ impl Services {
             Reply::Later(verdict) => {
                 Answer::Later(verdict.map(move |verdict| envelope.seal(verdict)).boxed())
             }
+            // What the store has at hand needs no waiting.
+            Reply::Long(mut verdict) => match (&mut verdict).now_or_never() {
+                Some(verdict) => Answer::Now(envelope.seal_long(verdict)),
+                None => Answer::Later(verdict.map(move |verdict| envelope.seal_long(verdict)).boxed()),
+            },
         }
     }
 
@@ -206,11 +237,18 @@ impl Envelope {
         Envelope(kept)
     }
 
-    fn seal(&self, verdict: Verdict) -> Stanza {
+    fn seal(&self, verdict: Verdict) -> Response {
         let Envelope(request) = self;
-        match verdict {
+        Response::Stanza(match verdict {
             Ok(payload) => request.result(payload),
             Err(error) => request.error(&error).unwrap_or_else(|| request.result(None)),
+        })
+    }
+
+    fn seal_long(&self, verdict: Result<Long, StanzaError>) -> Response {
+        match verdict {
+            Ok(long) => long.within(&self.0.result(None)),
+            Err(error) => self.seal(Err(error)),
         }
     }
 }

@@ -3,18 +3,34 @@
 
 use std::sync::Arc;
 
+use rjabberd_im::Kept;
 use rjabberd_session_manager::{Parcel, Seat};
-use rjabberd_xmpp::{BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaKind};
+use rjabberd_xmpp::{BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaError, StanzaKind};
 
 use crate::{Routed, Router};
 
 impl Router {
+    /// Presence that is not written is nobody's loss, and coming late it would be a lie.
     pub(crate) fn parcel(&self, stanza: Stanza) -> Arc<Parcel> {
-        Parcel::new(stanza, self.inner)
+        let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
+        let parcel = Parcel::new(stanza, self.inner);
+        if is_presence {
+            parcel.delivered();
+        }
+        parcel
     }
 
     /// RFC 6121, 8.5.3: a full JID.
     pub(crate) fn to_full(&self, stanza: Stanza) -> Routed {
+        if let StanzaKind::Message(MessageType::Chat) = stanza.kind
+            && let Some(Ok(to)) = stanza.to.as_ref().map(Jid::try_as_full)
+            && self.inner.im.is_storing(&to.to_bare())
+            && self.inner.table.seat(to).is_some_and(|seat| !seat.is_ending())
+        {
+            // One before it, for the session before this one, is on its way there.
+            let account = to.to_bare();
+            return self.keep(&stanza, &account);
+        }
         self.parcel_to_full(&self.parcel(stanza))
     }
 
@@ -28,7 +44,7 @@ impl Router {
         let stanza = take_back(parcel);
         match stanza.kind {
             StanzaKind::Message(MessageType::Chat) => match stanza.to.as_ref().map(Jid::to_bare) {
-                Some(account) => self.to_bare(stanza, &account),
+                Some(account) => self.to_bare(&self.again(parcel, stanza), &account),
                 None => Routed::Done,
             },
             StanzaKind::Message(MessageType::Normal | MessageType::Groupchat)
@@ -45,29 +61,37 @@ impl Router {
     }
 
     /// RFC 6121, 8.5.2: a bare JID; requests for the account itself do not come here.
-    pub(crate) fn to_bare(&self, stanza: Stanza, account: &BareJid) -> Routed {
-        match stanza.kind {
-            StanzaKind::Message(MessageType::Normal | MessageType::Chat) => {
-                self.to_chosen(stanza, account, most_available)
-            }
+    pub(crate) fn to_bare(&self, parcel: &Arc<Parcel>, account: &BareJid) -> Routed {
+        match parcel.stanza().kind {
+            StanzaKind::Message(MessageType::Normal | MessageType::Chat) => self.to_chosen(parcel, account),
             // 8.5.2.1.1: to all that want messages; not an error where there is none.
-            StanzaKind::Message(MessageType::Headline) => self.to_any(stanza, account, wants_messages),
+            StanzaKind::Message(MessageType::Headline) => self.to_any(parcel, account, wants_messages),
             StanzaKind::Message(MessageType::Groupchat) => {
-                self.bounce(&stanza, Condition::ServiceUnavailable)
+                self.bounce(&take_back(parcel), Condition::ServiceUnavailable)
             }
             // 8.5.2.1.2: to all available resources.
-            StanzaKind::Presence(_) => self.to_any(stanza, account, |_, seat| seat.priority().is_some()),
+            StanzaKind::Presence(_) => self.to_any(parcel, account, |_, seat| seat.priority().is_some()),
             StanzaKind::Message(MessageType::Error) | StanzaKind::Iq(_) => {
+                parcel.delivered();
                 self.inner.counters.dropped();
                 Routed::Done
             }
         }
     }
 
+    /// The stanza of a parcel that one resource did not take, for the others.
+    fn again(&self, parcel: &Parcel, stanza: Stanza) -> Arc<Parcel> {
+        if parcel.came_back() { Parcel::again(stanza, self.inner) } else { self.parcel(stanza) }
+    }
+
     /// To whoever is there; nobody's loss where nobody is.
-    fn to_any(&self, stanza: Stanza, account: &BareJid, chosen: fn(&[Arc<Seat>], &Seat) -> bool) -> Routed {
-        let parcel = self.parcel(stanza);
-        match self.inner.table.deliver_where(account, &parcel, chosen) {
+    fn to_any(
+        &self,
+        parcel: &Arc<Parcel>,
+        account: &BareJid,
+        chosen: fn(&[Arc<Seat>], &Seat) -> bool,
+    ) -> Routed {
+        match self.inner.table.deliver_where(account, parcel, chosen) {
             0 => self.inner.counters.dropped(),
             _ => self.inner.counters.delivered(),
         }
@@ -75,25 +99,37 @@ impl Router {
         Routed::Done
     }
 
-    fn to_chosen(
-        &self,
-        stanza: Stanza,
-        account: &BareJid,
-        chosen: fn(&[Arc<Seat>], &Seat) -> bool,
-    ) -> Routed {
-        let parcel = self.parcel(stanza);
-        if self.inner.table.deliver_where(account, &parcel, chosen) > 0 {
+    fn to_chosen(&self, parcel: &Arc<Parcel>, account: &BareJid) -> Routed {
+        let table = &self.inner.table;
+        // A message that waits behind what came before it goes there too: into the store, or behind what a session that
+        // ends gives back.
+        let is_storing = self.inner.im.is_storing(account);
+        if !is_storing && table.deliver_where(account, parcel, most_available) > 0 {
             self.inner.counters.delivered();
             return Routed::Done;
         }
-        // 8.5.1, 8.5.2.2: no such user and nobody there are not told apart.
-        self.bounce(&take_back(&parcel), Condition::ServiceUnavailable)
+        if !parcel.came_back() && table.deliver_behind(account, parcel) {
+            return Routed::Done;
+        }
+        self.keep(&take_back(parcel), account)
+    }
+
+    /// RFC 6121, 8.5.2.2.1: nobody is there. For an account that does not exist the store says so, and it is bounced.
+    fn keep(&self, message: &Stanza, account: &BareJid) -> Routed {
+        match self.inner.im.keep(message, account) {
+            Kept::Committing(done) => Routed::Committing(done),
+            Kept::Refused(condition) => self.bounce(message, condition),
+            Kept::Dropped => {
+                self.inner.counters.dropped();
+                Routed::Done
+            }
+        }
     }
 
     /// The error to the sender. That of a message goes by the sender's own mailbox, as one does that comes from a session
     /// which took the message and gave it back: so a sender's errors are in the order of its messages.
     fn bounce(&self, stanza: &Stanza, condition: Condition) -> Routed {
-        let Routed::Reply(error) = Routed::refuse(stanza, condition) else {
+        let Some(error) = stanza.error(&StanzaError::new(condition)) else {
             self.inner.counters.dropped();
             return Routed::Done;
         };
@@ -103,7 +139,7 @@ impl Router {
                 self.give(&sender.clone(), error);
                 Routed::Done
             }
-            _ => Routed::Reply(error),
+            _ => Routed::reply(error),
         }
     }
 }

@@ -10,29 +10,41 @@ mod undelivered;
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use rjabberd_im::{Answer, Im, Sender, Services};
+use futures_util::{FutureExt, future::BoxFuture};
+use rjabberd_im::{Answer, Im, Sender, Services, Subscribing};
 use rjabberd_session_manager::{Seat, SessionTable};
-use rjabberd_xmpp::{
-    BareJid, Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind,
-};
+use rjabberd_xmpp::roster::Act;
+use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind};
 
 pub use counters::{Counters, CountersSnapshot};
+pub use rjabberd_im::{Long, Pull, Pulled, Response, Shown};
 
 /// What became of a stanza, for its sender.
 pub enum Routed {
     /// It is on its way, or dropped as the RFC says.
     Done,
     /// The answer to it, to be written to the sender at once.
-    Reply(Stanza),
-    /// The answer comes later; until then the sender's next stanzas wait (RFC 6120, 10.1).
-    Later(BoxFuture<'static, Stanza>),
+    Reply(Response),
+    /// The answer, or that there is none, comes later; until then the sender's next stanzas wait (RFC 6120, 10.1).
+    Later(BoxFuture<'static, Option<Response>>),
+    /// It is on its way into the store. No answer comes here, but no later request of the sender's is to be answered
+    /// before this resolves: an iq result promises that all before it is committed.
+    Committing(BoxFuture<'static, ()>),
 }
 
 impl Routed {
     /// The error that answers `stanza`, where one may be answered.
     fn refuse(stanza: &Stanza, condition: Condition) -> Routed {
-        stanza.error(&StanzaError::new(condition)).map_or(Routed::Done, Routed::Reply)
+        Routed::error(stanza, &StanzaError::new(condition))
+    }
+
+    /// The same, with more to say.
+    fn error(stanza: &Stanza, error: &StanzaError) -> Routed {
+        stanza.error(error).map_or(Routed::Done, Routed::reply)
+    }
+
+    fn reply(stanza: Stanza) -> Routed {
+        Routed::Reply(Response::Stanza(stanza))
     }
 }
 
@@ -75,12 +87,12 @@ impl Router {
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
     pub fn route(&self, stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
-        let stanza = between_accounts(stanza);
+        let Some(sender) = sender(&stanza).cloned() else { return Routed::Done };
         let Some(to) = &stanza.to else {
-            return self.without_addressee(stanza);
+            return self.without_addressee(stanza, &sender);
         };
         let Some(services) = self.inner.hosts.get(to.domain().as_str()) else {
-            return other_domain(&stanza);
+            return self.other_domain(stanza, &sender);
         };
         if to.node().is_none() {
             return server(&stanza, to, services);
@@ -91,23 +103,27 @@ impl Router {
                 // RFC 6121, 8.5.2.1.3 is about requests; an answer to an account that asked nothing is for nobody.
                 IqType::Result | IqType::Error => Routed::Done,
             },
-            // RFC 6121, 8.5.2.1.2 and 8.5.3.1: the server's own affair (4.3), and it knows no subscriptions yet.
-            (StanzaKind::Presence(PresenceType::Probe), _) => Routed::Done,
+            // RFC 6121, 8.5.2.1.2 and 8.5.3.1: the server's own affair (4.3).
+            (StanzaKind::Presence(PresenceType::Probe), _) => {
+                Routed::Later(self.inner.im.probe(stanza, sender).map(|()| None).boxed())
+            }
+            (StanzaKind::Presence(kind), _) if let Some(act) = Act::of(kind) => {
+                self.subscription(stanza, &sender, act)
+            }
             (_, true) => self.to_full(stanza),
             (_, false) => {
                 let account = to.to_bare();
-                self.to_bare(stanza, &account)
+                self.to_bare(&self.parcel(stanza), &account)
             }
         }
     }
 
     /// RFC 6120, 10.3: a stanza without `to` is the account's own affair.
-    fn without_addressee(&self, stanza: Stanza) -> Routed {
-        let Some(sender) = sender(&stanza) else { return Routed::Done };
+    fn without_addressee(&self, stanza: Stanza, sender: &FullJid) -> Routed {
         match stanza.kind {
             StanzaKind::Message(_) => {
                 let account = sender.to_bare();
-                self.to_bare(stanza, &account)
+                self.to_bare(&self.parcel(stanza), &account)
             }
             StanzaKind::Iq(IqType::Get | IqType::Set) => match self.inner.hosts.get(sender.domain().as_str())
             {
@@ -118,25 +134,33 @@ impl Router {
             StanzaKind::Iq(_) | StanzaKind::Presence(_) => Routed::Done,
         }
     }
-}
 
-/// RFC 6121, 3.1.2 and 3.1.3: what concerns a subscription goes from account to account, not between resources.
-fn between_accounts(mut stanza: Stanza) -> Stanza {
-    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
-    if let StanzaKind::Presence(Subscribe | Subscribed | Unsubscribe | Unsubscribed) = stanza.kind {
-        stanza.from = stanza.from.map(|from| from.into_bare().into());
+    /// RFC 6121, 3.1.2 and 3.1.3: what concerns a subscription goes from account to account, not between resources.
+    fn subscription(&self, mut stanza: Stanza, sender: &FullJid, act: Act) -> Routed {
+        stanza.from = Some(sender.to_bare().into());
         stanza.to = stanza.to.map(|to| to.into_bare().into());
-    }
-    stanza
-}
-
-/// RFC 6120, 10.4: no federation yet, so nobody is reached there.
-fn other_domain(stanza: &Stanza) -> Routed {
-    match stanza.kind {
-        StanzaKind::Presence(PresenceType::Subscribe) | StanzaKind::Message(_) | StanzaKind::Iq(_) => {
-            Routed::refuse(stanza, Condition::RemoteServerNotFound)
+        match self.inner.im.subscribe(&stanza, sender, act) {
+            Subscribing::Nothing => Routed::Done,
+            Subscribing::Committing(done) => Routed::Committing(done),
+            Subscribing::Refused(error) => {
+                stanza.from = Some(sender.clone().into());
+                Routed::error(&stanza, &error)
+            }
         }
-        StanzaKind::Presence(_) => Routed::Done,
+    }
+
+    /// RFC 6120, 10.4: no federation yet, so nobody is reached there.
+    fn other_domain(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+        match stanza.kind {
+            // A contact there may be in a roster that was brought along: it can be given up.
+            StanzaKind::Presence(kind) if let Some(act) = Act::of(kind) => {
+                self.subscription(stanza, sender, act)
+            }
+            StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Message(_) | StanzaKind::Iq(_) => {
+                Routed::refuse(&stanza, Condition::RemoteServerNotFound)
+            }
+        }
     }
 }
 
@@ -162,53 +186,27 @@ fn answer(services: &Services, request: &Stanza) -> Routed {
 fn settle(answer: Answer) -> Routed {
     match answer {
         Answer::Now(reply) => Routed::Reply(reply),
-        Answer::Later(reply) => Routed::Later(reply),
+        Answer::Later(reply) => Routed::Later(reply.map(Some).boxed()),
         Answer::Nothing => Routed::Done,
     }
 }
 
-/// What a session's presence without addressee sets in motion (RFC 6121, 4.2.2, 4.4.2, 4.5.2): all available resources
-/// of the account learn it, and a newly available one learns of the others.
+/// What a session's own presence sets in motion.
 impl Router {
-    /// The session of `seat` became available, changed, or became unavailable. `from` is stamped.
-    pub fn presence(&self, seat: &Seat, stanza: Stanza, priority: Option<i8>) {
-        let account = seat.jid().to_bare();
-        let first = seat.priority().is_none() && priority.is_some();
-        let unavailable_before = seat.priority().is_none() && priority.is_none();
-        seat.set_presence(priority.map(|priority| (priority, stanza.clone())));
-        if unavailable_before {
-            return;
-        }
+    /// The session of `seat` became available, changed, or became unavailable (RFC 6121, 4). `from` is stamped.
+    pub fn presence(&self, seat: &Arc<Seat>, stanza: Stanza, priority: Option<i8>) -> Shown {
         self.inner.counters.routed(stanza.kind);
-        let jid = seat.jid();
-        self.broadcast(&account, stanza, |other| {
-            other.priority().is_some() || (other.jid() == jid && priority.is_none())
-        });
-        if first {
-            for other in self.inner.table.seats(&account) {
-                if other.jid() != jid
-                    && let Some(mut presence) = other.presence()
-                {
-                    presence.to = Some(jid.clone().into());
-                    self.give(jid, presence);
-                }
-            }
-        }
+        self.inner.im.presence(seat, stanza, priority)
     }
 
-    /// The session of `jid` ended while it was available.
-    pub fn presence_lost(&self, jid: &FullJid) {
-        let mut stanza = Stanza::new(StanzaKind::Presence(PresenceType::Unavailable), &[]);
-        stanza.from = Some(jid.clone().into());
-        self.broadcast(&jid.to_bare(), stanza, |other| other.priority().is_some() && other.jid() != jid);
+    /// The session ended while its contacts think that it is available.
+    pub fn presence_lost(&self, seat: &Seat) {
+        self.inner.im.presence_lost(seat);
     }
 
-    fn broadcast(&self, account: &BareJid, mut stanza: Stanza, chosen: impl Fn(&Seat) -> bool) {
-        stanza.to = Some(account.clone().into());
-        let parcel = self.parcel(stanza);
-        self.inner.table.deliver_where(account, &parcel, |_, seat| chosen(seat));
-        // Presence that nobody took is nobody's loss.
-        parcel.delivered();
+    /// What the server does for its users.
+    pub fn im(&self) -> &'static Im {
+        self.inner.im
     }
 
     fn give(&self, jid: &FullJid, stanza: Stanza) {

@@ -5,7 +5,7 @@
 use rjabberd_session_manager::{Parcel, Undelivered};
 use rjabberd_xmpp::Stanza;
 
-use crate::{Inner, Routed, Router};
+use crate::{Inner, Response, Routed, Router};
 
 impl Undelivered for Inner {
     fn undelivered(&'static self, stanza: Stanza) {
@@ -16,9 +16,9 @@ impl Undelivered for Inner {
             router.parcel_to_full(&Parcel::again(stanza, router.inner))
         } else {
             let account = to.to_bare();
-            router.to_bare(stanza, &account)
+            router.to_bare(&Parcel::again(stanza, router.inner), &account)
         };
-        let Routed::Reply(bounce) = routed else { return };
+        let Routed::Reply(Response::Stanza(bounce)) = routed else { return };
         // A bounce that its addressee cannot take is dropped: errors are never answered.
         if let Some(Ok(sender)) = bounce.to.clone().map(|to| to.try_into_full()) {
             router.give(&sender, bounce);

@@ -133,6 +133,7 @@ impl Claims {
         claims.retain(|claim| claim.reply.is_wanted());
         let Some(claim) = claims.pop_front() else {
             // Nobody wants it any more, and the old session has given it up.
+            table.orphaned(&old);
             table.remove(&old);
             drop(old.close());
             return;
@@ -143,6 +144,8 @@ impl Claims {
         if !table.replace(&old, &new, queue) {
             table.insert(new.clone());
         }
+        // Behind it, so that who changes what both know finds the one or the other.
+        new.inherit(&old);
         self.answer(claim, new.clone(), Some(handed));
         if !claims.is_empty() {
             self.ask(new, claims, rules, alive);

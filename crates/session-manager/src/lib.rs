@@ -11,6 +11,7 @@ pub mod messages;
 pub mod parcel;
 pub mod seat;
 mod shards;
+pub mod show;
 pub mod table;
 
 use std::sync::{
@@ -28,6 +29,7 @@ pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Hande
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::{Seat, Wish};
 pub use shards::SessionManagers;
+pub use show::Show;
 use table::Removal;
 pub use table::SessionTable;
 
@@ -148,6 +150,7 @@ impl Handler<Mail<Release>> for SessionManager {
         };
         if removal == Removal::Done {
             log::debug!(target: "session_manager:release", "{} {} is free", self.alive, release.seat.jid());
+            self.table.orphaned(&release.seat);
         }
         // A take-over may have waited for this very session; it need not wait for what is on its way back.
         self.claims.freed(&release.seat, None, &self.table, &self.rules, &self.alive);

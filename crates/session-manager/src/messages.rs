@@ -77,8 +77,6 @@ pub enum ClaimRefused {
 /// A session as a value, without its connection: what goes over to the session that takes its resource.
 #[derive(Debug, Default)]
 pub struct Handed {
-    /// It was available, and its contacts were not told otherwise.
-    pub available: bool,
     /// Who got directed presence and was not told otherwise.
     pub directed: Vec<Jid>,
     /// Stanzas that it had taken but not written, in order.
@@ -153,6 +151,8 @@ pub enum Control {
     AccountRemoved,
     /// The password changed or the account was disabled.
     CredentialsChanged,
+    /// Messages wait in the store: take them.
+    TakeOffline,
     /// The server stops.
     Shutdown,
 }

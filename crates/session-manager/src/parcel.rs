@@ -26,26 +26,46 @@ pub struct Parcel {
     bytes: usize,
     delivered: AtomicBool,
     came_back: bool,
+    passing: bool,
     path: &'static dyn Undelivered,
+}
+
+/// Where a stanza goes that is nobody's loss.
+struct Nowhere;
+
+impl Undelivered for Nowhere {
+    fn undelivered(&'static self, _stanza: Stanza) {}
 }
 
 impl Parcel {
     /// A stanza, and its way back.
     pub fn new(stanza: Stanza, path: &'static dyn Undelivered) -> Arc<Parcel> {
-        Parcel::sent(stanza, path, false)
+        Parcel::sent(stanza, path, false, false)
+    }
+
+    /// A stanza that makes sense on one stream only (presence of contacts, a push): who takes the resource later gets the
+    /// news anew, and not written, it is nobody's loss.
+    pub fn passing(stanza: Stanza) -> Arc<Parcel> {
+        Parcel::sent(stanza, &Nowhere, false, true)
     }
 
     /// A stanza that a session had taken and did not write: a session that is leaving does not take it again.
     pub fn again(stanza: Stanza, path: &'static dyn Undelivered) -> Arc<Parcel> {
-        Parcel::sent(stanza, path, true)
+        Parcel::sent(stanza, path, true, false)
     }
 
-    fn sent(stanza: Stanza, path: &'static dyn Undelivered, came_back: bool) -> Arc<Parcel> {
-        let bytes = stanza.size();
-        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered: AtomicBool::new(false), came_back, path })
+    fn sent(stanza: Stanza, path: &'static dyn Undelivered, came_back: bool, passing: bool) -> Arc<Parcel> {
+        let (bytes, delivered) = (stanza.size(), AtomicBool::new(passing));
+        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered, came_back, passing, path })
     }
 
-    pub(crate) fn came_back(&self) -> bool {
+    /// Whether it makes sense on one stream only.
+    pub fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    /// Whether a session had taken it and did not write it.
+    pub fn came_back(&self) -> bool {
         self.came_back
     }
 

@@ -14,11 +14,11 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rjabberd_actors::Port;
 use rjabberd_xmpp::{FullJid, Stanza};
 
-use crate::{Control, Deliver, Parcel};
+use crate::{Control, Deliver, Parcel, show::Show};
 
 /// No available presence.
 const UNAVAILABLE: i16 = i16::MIN;
@@ -43,11 +43,11 @@ pub struct Seat {
     deliver: Port<Deliver>,
     control: Port<Control>,
     priority: AtomicI16,
-    /// As it is on the wire: a fraction of a stanza's size, and hardly ever read.
-    presence: Mutex<Option<Box<[u8]>>>,
+    show: Mutex<Show>,
     /// What the session asked to be told of, by [`Wish`].
     wishes: AtomicU8,
     spilling: AtomicBool,
+    ending: AtomicBool,
     leaving: AtomicBool,
     spill: Mutex<Spill>,
     spill_bytes_max: usize,
@@ -88,9 +88,10 @@ impl Seat {
             deliver,
             control,
             priority,
-            presence: Mutex::default(),
+            show: Mutex::default(),
             wishes: AtomicU8::new(0),
             spilling: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             spill: Mutex::default(),
             spill_bytes_max,
@@ -113,20 +114,28 @@ impl Seat {
         i8::try_from(priority).ok()
     }
 
-    /// The available presence that the session sent last.
-    pub fn presence(&self) -> Option<Stanza> {
-        let text = self.presence.lock().clone()?;
-        Stanza::from_written(text.into())
+    /// What others see of the session, held for as long as they are told of it: never two at a time.
+    pub fn show(&self) -> MutexGuard<'_, Show> {
+        self.show.lock()
     }
 
-    /// Sets what [`Seat::priority`] and [`Seat::presence`] say; to be called by the session alone.
-    pub fn set_presence(&self, presence: Option<(i8, Stanza)>) {
-        let (priority, presence) = match presence {
-            Some((priority, stanza)) => (i16::from(priority), Some(stanza.written())),
-            None => (UNAVAILABLE, None),
-        };
-        *self.presence.lock() = presence;
-        self.priority.store(priority, SeqCst);
+    /// Sets the presence that is shown and its priority; to be called by the session alone.
+    pub fn set_presence(&self, show: &mut Show, presence: Option<(i8, &Stanza)>) {
+        show.set(presence.map(|(_, stanza)| stanza));
+        self.priority.store(presence.map_or(UNAVAILABLE, |(priority, _)| i16::from(priority)), SeqCst);
+    }
+
+    /// The session is about to hand its resource over: it is not available any more, and its contacts are not told.
+    pub fn withdraw(&self) {
+        self.show.lock().withdraw();
+        self.priority.store(UNAVAILABLE, SeqCst);
+    }
+
+    /// Takes over what the session before it has shown.
+    pub(crate) fn inherit(&self, before: &Seat) {
+        // In this order only, and nobody else holds two.
+        let mut show = self.show.lock();
+        show.inherit(&mut before.show.lock());
     }
 
     /// The session asked to be told of this from now on.
@@ -201,6 +210,17 @@ impl Seat {
     /// From now on everything goes to the spill, until [`Seat::drain`].
     pub fn hold(&self) {
         self.spilling.store(true, SeqCst);
+    }
+
+    /// The session ends: everything goes to the spill, so that it comes back behind what the session has taken.
+    pub fn end(&self) {
+        self.hold();
+        self.ending.store(true, SeqCst);
+    }
+
+    /// Whether the session ends, and not all that it has taken is back.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(SeqCst)
     }
 
     /// The session has seen [`Control::SpillReady`]; it will be told again of what comes after.

@@ -3,7 +3,7 @@
 //! Invariant: no parcel is ever dropped while a row's lock is held (its way back reads the table).
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
@@ -16,12 +16,22 @@ use crate::{Epoch, Parcel, Seat};
 const SHARDS: usize = 512;
 
 /// Who is bound where.
-#[derive(Debug)]
 pub struct SessionTable {
     /// By bare JID, as text: so a sender finds its addressee without making an address of its own.
     accounts: DashMap<Box<str>, Vec<Arc<Seat>>>,
     sessions: AtomicUsize,
     epoch: Epoch,
+    /// Who sees to a seat that is gone while its contacts think that it is available.
+    orphans: OnceLock<Box<OrphanTaker>>,
+}
+
+/// Takes a seat that nobody sits on any more.
+pub type OrphanTaker = dyn Fn(&Seat) + Send + Sync;
+
+impl std::fmt::Debug for SessionTable {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SessionTable({} sessions)", self.sessions())
+    }
 }
 
 /// What became of the removal of a row.
@@ -41,7 +51,21 @@ impl SessionTable {
             accounts: DashMap::with_shard_amount(SHARDS),
             sessions: AtomicUsize::default(),
             epoch: Epoch::default(),
+            orphans: OnceLock::new(),
         })
+    }
+
+    /// Sets who sees to a seat that is gone while its contacts think that it is available; the first who asks is it.
+    pub fn give_orphans(&self, taker: Box<OrphanTaker>) {
+        let _second = self.orphans.set(taker);
+    }
+
+    /// A session has handed over, and nobody takes it.
+    pub(crate) fn orphaned(&self, seat: &Seat) {
+        let owed = seat.show().is_owed();
+        if let Some(taker) = self.orphans.get().filter(|_| owed) {
+            taker(seat);
+        }
     }
 
     /// Sessions bound now.
@@ -76,8 +100,18 @@ impl SessionTable {
 
     /// Gives a parcel to the session bound to `jid`; false where there is none, or it takes nothing.
     pub fn deliver_to(&self, jid: &FullJid, parcel: &Arc<Parcel>) -> bool {
-        let Some(seats) = self.accounts.get(bare(jid)) else { return false };
-        let Some(seat) = seats.iter().find(|seat| seat.jid() == jid) else { return false };
+        self.deliver_to_one(bare(jid), parcel, |seat| seat.jid() == jid)
+    }
+
+    /// Puts a parcel for an account where nobody is any more behind what a session that ends has taken, if there is one:
+    /// so both come back in order.
+    pub fn deliver_behind(&self, account: &BareJid, parcel: &Arc<Parcel>) -> bool {
+        self.deliver_to_one(account.as_str(), parcel, Seat::is_ending)
+    }
+
+    fn deliver_to_one(&self, account: &str, parcel: &Arc<Parcel>, chosen: impl Fn(&Seat) -> bool) -> bool {
+        let Some(seats) = self.accounts.get(account) else { return false };
+        let Some(seat) = seats.iter().find(|seat| chosen(seat)) else { return false };
         let taken = seat.deliver(parcel);
         if seat.is_leaving() {
             let seat = seat.clone();
@@ -86,6 +120,22 @@ impl SessionTable {
             seat.send_back();
         }
         taken
+    }
+
+    /// Gives what `make` makes to every session of the account that `chosen` picks, and makes it only if there is one.
+    pub fn deliver_made(
+        &self,
+        account: &str,
+        chosen: impl Fn(&Seat) -> bool,
+        make: impl FnOnce() -> Arc<Parcel>,
+    ) -> usize {
+        let Some(seats) = self.accounts.get(account) else { return 0 };
+        let mut chosen = seats.iter().filter(|seat| chosen(seat)).peekable();
+        if chosen.peek().is_none() {
+            return 0;
+        }
+        let parcel = make();
+        chosen.filter(|seat| seat.deliver(&parcel)).count()
     }
 
     /// Gives a parcel to every session of the account that `chosen` picks; says how many took it.
@@ -148,6 +198,7 @@ impl SessionTable {
             return false;
         };
         queue.extend(old.close());
+        queue.retain(|parcel| !parcel.is_passing());
         new.preload(queue);
         seats[index] = new.clone();
         true

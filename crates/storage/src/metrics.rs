@@ -102,7 +102,7 @@ pub struct StoreSnapshot {
     pub group_sum: u64,
     /// Operations in the biggest of them.
     pub group_max: u64,
-    /// Operations that panicked.
+    /// Operations that panicked, or whose followers did.
     pub panics: u64,
     /// Connections that were opened anew after a fault.
     pub reopened: u64,

@@ -20,7 +20,11 @@ use crate::error::StoreError;
 pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
 
 /// What is to be done with the result of a change, before anybody else learns of it. Changes are followed in the order
-/// in which they were committed, one at a time, on a thread of the store: it must not block.
+/// in which they were committed, one at a time, after the commit, on a thread of the store: it must not block.
+///
+/// It is called once, whatever comes of the change: also when it failed, came too late or was lost with its group. Where
+/// nothing was tried, because the queue is full or what was asked for makes no sense, it is called by the caller's
+/// thread. If it panics, that is counted, and the answer is what it would have been.
 pub type Follow<T> = Box<dyn FnOnce(&Result<T, StoreError>) + Send>;
 
 /// Most accounts that one [`Store::import_accounts`] takes.
@@ -95,9 +99,14 @@ pub struct Profile {
 }
 
 /// A part of what a change of rosters comes to, to be carried out in order.
+///
+/// The sender's own item is pushed first; then its stanza is delivered, and the contact's item pushed behind it, as the
+/// RFC wants it (RFC 6121, 3.1.6, 3.2.3, 3.3.3); then what was answered on the contact's behalf arrives at the sender in
+/// the same order. Whoever is hidden is so before the stanza that says so (3.2.2); whoever is shown, after it (3.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RosterEvent {
-    /// An item of this account is another now; to be pushed if it is listed.
+    /// An item of this account is another now, or was set to what it was; to be pushed if it is listed. The version is
+    /// that of before if it is not.
     Changed {
         /// Whose roster.
         account: BareJid,
@@ -115,7 +124,7 @@ pub enum RosterEvent {
         /// The roster's version without it.
         version: RosterVersion,
     },
-    /// A subscription stanza goes to the clients of `to`.
+    /// A subscription stanza goes to the clients of `to`; to its server, where its domain is not one of ours.
     Deliver {
         /// Which.
         act: Act,
@@ -161,7 +170,8 @@ pub struct SubscriptionChange {
     /// Whom it is for.
     pub contact: BareJid,
     /// Whether the contact's domain is one of ours: then the contact's roster changes too, and where there is no such
-    /// account, it answers `unsubscribed` (RFC 6121, 3.1.3).
+    /// account, a request is answered with `unsubscribed`: the sender is to learn of it (RFC 6121, 3.1.2), and must not
+    /// go on asking whoever has that address later.
     pub is_here: bool,
     /// Which it is.
     pub act: Act,
@@ -172,7 +182,7 @@ pub struct SubscriptionChange {
 /// A message that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfflineMessage {
-    /// Its place in the order of that account's messages.
+    /// Its place in the order of that account's messages; never used again.
     pub number: i64,
     /// When it was taken, in milliseconds since 1970.
     pub taken_unix_ms: i64,
@@ -222,15 +232,16 @@ pub trait Store: Send + Sync + 'static {
         absent()
     }
 
-    /// Removes an account and all that belongs to it, in one transaction; [`StoreError::NotFound`]. Its contacts on this
-    /// server get `unsubscribe` and `unsubscribed` from it, as far as their state says so (RFC 6121, A.3).
+    /// Removes an account and all that belongs to it, in one transaction; [`StoreError::NotFound`]. Its contacts get
+    /// `unsubscribe` and `unsubscribed` from it, as far as their state says so (RFC 6121, A.3), and nobody here goes on
+    /// approving a request of it that has not come (3.4). Of its own items there are no events.
     fn remove_account(
         &self,
         account: &BareJid,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, follow);
-        absent()
+        let _ = account;
+        refused(follow)
     }
 
     /// Forbids an account to log in, or allows it again; [`StoreError::NotFound`].
@@ -276,7 +287,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Adds an item to a roster or changes its name and groups; its subscription stays. [`StoreError::NotFound`];
-    /// [`StoreError::Full`] where it would be one more than `items_max`.
+    /// [`StoreError::Full`] where more than `items_max` would be listed. [`StoreError::Invalid`] if a group's name holds
+    /// U+001F, which no XML can hold.
     fn set_roster_item(
         &self,
         account: &BareJid,
@@ -284,33 +296,34 @@ pub trait Store: Send + Sync + 'static {
         items_max: usize,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, edit, items_max, follow);
-        absent()
+        let _ = (account, edit, items_max);
+        refused(follow)
     }
 
     /// Removes an item from a roster and ends both subscriptions (RFC 6121, 2.5.2); [`StoreError::NotFound`] if there is
-    /// no such item in it.
+    /// no such item in it, or if it is not listed. What the contact asked for and was not answered is denied.
     fn remove_roster_item(
         &self,
         account: &BareJid,
         contact: &BareJid,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (account, contact, follow);
-        absent()
+        let _ = (account, contact);
+        refused(follow)
     }
 
     /// Carries a subscription stanza out: changes the rosters of both (RFC 6121, A.2 and A.3), in one transaction.
-    /// [`StoreError::NotFound`] if the sender has no account; [`StoreError::Full`] where one of the rosters would have
-    /// more than `items_max` contacts, listed or not.
+    /// [`StoreError::NotFound`] if the sender has no account; [`StoreError::Invalid`] if it is the contact;
+    /// [`StoreError::Full`], and neither side changes, where one of the rosters would list more than `items_max`
+    /// contacts, or hold as many that are not listed, or 1 MiB of requests.
     fn change_subscription(
         &self,
         change: SubscriptionChange,
         items_max: usize,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        let _ = (change, items_max, follow);
-        absent()
+        let _ = (change, items_max);
+        refused(follow)
     }
 
     /// Keeps a message until its account comes; [`StoreError::NotFound`], [`StoreError::Full`].
@@ -322,36 +335,36 @@ pub trait Store: Send + Sync + 'static {
         limits: OfflineLimits,
         follow: Follow<()>,
     ) -> Answer<()> {
-        let _ = (account, stanza, taken_unix_ms, limits, follow);
-        absent()
+        let _ = (account, stanza, taken_unix_ms, limits);
+        refused(follow)
     }
 
-    /// The messages of an account behind number `after` that wait, in order: as many as make up `bytes_max`, at least
-    /// one.
+    /// The messages of an account behind number `after` that wait, in order: as many as are not more than `bytes_max`
+    /// together, but at least one.
     fn load_offline(&self, account: &BareJid, after: i64, bytes_max: usize) -> Answer<Vec<OfflineMessage>> {
         let _ = (account, after, bytes_max);
         absent()
     }
 
-    /// Forgets the messages of an account up to this number.
+    /// Forgets the messages of an account up to this number; [`StoreError::NotFound`].
     fn delete_offline(&self, account: &BareJid, up_to: i64, follow: Follow<()>) -> Answer<()> {
-        let _ = (account, up_to, follow);
-        absent()
+        let _ = (account, up_to);
+        refused(follow)
     }
 
-    /// Forgets up to `messages_max` messages that were taken before that time; says how many it were.
+    /// Forgets up to `messages_max` messages that were taken before that time, the oldest first; says how many it were.
     fn expire_offline(&self, taken_before_unix_ms: i64, messages_max: usize) -> Answer<usize> {
         let _ = (taken_before_unix_ms, messages_max);
         absent()
     }
 
-    /// One element of private XML storage (XEP-0049).
+    /// One element of private XML storage (XEP-0049), as it was kept.
     fn load_private(&self, account: &BareJid, name: &str, namespace: &str) -> Answer<Option<String>> {
         let _ = (account, name, namespace);
         absent()
     }
 
-    /// Keeps elements of private XML storage, each by name and namespace; [`StoreError::NotFound`],
+    /// Keeps elements of private XML storage, each as name, namespace and text; [`StoreError::NotFound`],
     /// [`StoreError::Full`] where all that an account has would be more than `bytes_max`.
     fn save_private(
         &self,
@@ -377,8 +390,8 @@ pub trait Store: Send + Sync + 'static {
         avatar: Option<[u8; 20]>,
         follow: Follow<()>,
     ) -> Answer<()> {
-        let _ = (account, vcard, avatar, follow);
-        absent()
+        let _ = (account, vcard, avatar);
+        refused(follow)
     }
 
     /// Who has blocked whom (XEP-0191): every account that blocks somebody.
@@ -386,7 +399,7 @@ pub trait Store: Send + Sync + 'static {
         absent()
     }
 
-    /// Blocks and unblocks (`None`: everybody who was blocked); gives the list as it is then, in order.
+    /// Unblocks (`None`: everybody who was blocked), then blocks; gives the list as it is then, in order.
     /// [`StoreError::NotFound`]; [`StoreError::Full`] where it would be more than `blocks_max`.
     fn change_blocks(
         &self,
@@ -396,8 +409,8 @@ pub trait Store: Send + Sync + 'static {
         blocks_max: usize,
         follow: Follow<Vec<Jid>>,
     ) -> Answer<Vec<Jid>> {
-        let _ = (account, block, unblock, blocks_max, follow);
-        absent()
+        let _ = (account, block, unblock, blocks_max);
+        refused(follow)
     }
 
     /// When an account was last available; `None` if never, or if there is no such account.
@@ -416,6 +429,11 @@ pub trait Store: Send + Sync + 'static {
     fn flush(&self) -> Answer<()> {
         absent()
     }
+}
+
+fn refused<T: Send + 'static>(follow: Follow<T>) -> Answer<T> {
+    follow(&Err(StoreError::Unavailable("it has no such operation")));
+    absent()
 }
 
 fn absent<T: Send + 'static>() -> Answer<T> {

@@ -101,12 +101,11 @@ fn what_is_done_to_an_unknown_account_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let nobody = jid("nobody@example.net");
-    for answer in [
-        store.set_credentials(&nobody, credentials(1)),
-        store.remove_account(&nobody, Box::new(|_| ())),
-        store.set_disabled(&nobody, true),
+    for result in [
+        wait(store.set_credentials(&nobody, credentials(1))),
+        wait(store.remove_account(&nobody, Box::new(|_| ()))).map(drop),
+        wait(store.set_disabled(&nobody, true)),
     ] {
-        let result = wait(answer);
         assert!(matches!(result, Err(StoreError::NotFound)), "{result:?}");
     }
     assert!(!wait(store.account_exists(&nobody)).unwrap());

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
+use futures_util::TryFutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rjabberd_storage::{DATABASE_FILE, Store};
 use support::{credentials, jid, open, seed, wait};
@@ -124,7 +125,7 @@ fn the_load() {
         let answer = match (step % 4, state) {
             (0, Some(seed)) => store.create_account(&jid(&account), credentials(seed)),
             (_, Some(seed)) => store.set_credentials(&jid(&account), credentials(seed)),
-            (_, None) => store.remove_account(&jid(&account), Box::new(|_| ())),
+            (_, None) => Box::pin(store.remove_account(&jid(&account), Box::new(|_| ())).map_ok(|_| ())),
         };
         async move {
             answer.await.unwrap();

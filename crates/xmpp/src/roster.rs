@@ -2,7 +2,11 @@
 //! to the state between two accounts.
 //!
 //! Pure: who is told of a change, and where it is kept, is decided elsewhere. Invariant: a state is one of the nine of
-//! appendix A.1, and pre-approval (3.4) stands only where the contact is not subscribed yet.
+//! appendix A.1, and pre-approval (3.4) stands only where the contact neither is subscribed nor asks to be.
+//!
+//! Where the RFC leaves a choice: a request that was approved is granted in every state (3.4.2; A.3.1 only lets the server
+//! do so in "None"), and uses the approval up. A request that is taken back is delivered as table 7 says (A.3.2), also
+//! where the contact is not in the roster, of which 3.3.3 says that it is only forgotten.
 
 use bytes::BytesMut;
 use rjabberd_xml::writer::{write_attribute, write_text};
@@ -253,12 +257,17 @@ impl RosterItem {
 
     /// The `<item/>` of a roster push.
     pub fn to_element(&self) -> rjabberd_xml::Element {
+        self.to_element_with(self.state.subscription().name())
+    }
+
+    /// The same, with this in the `subscription` attribute: `remove`, where the item is gone.
+    pub fn to_element_with(&self, subscription: &str) -> rjabberd_xml::Element {
         let mut item =
             rjabberd_xml::Element::new("item", ns::ROSTER).with_attribute("jid", self.jid.as_str());
         if let Some(name) = &self.name {
             item = item.with_attribute("name", name.as_str());
         }
-        item = item.with_attribute("subscription", self.state.subscription().name());
+        item = item.with_attribute("subscription", subscription);
         if self.state.asks() {
             item = item.with_attribute("ask", "subscribe");
         }
@@ -315,6 +324,15 @@ impl Contacts {
         }
         Contacts(contacts)
     }
+}
+
+/// What an account's sessions must know of it to show their presence: who may see it, and what is shown with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circle {
+    /// Who may see whose presence.
+    pub contacts: Contacts,
+    /// SHA-1 of the photo in the vCard (XEP-0153).
+    pub avatar: Option<[u8; 20]>,
 }
 
 fn is_kept(state: SubscriptionState) -> bool {

@@ -229,6 +229,28 @@ impl Stanza {
         Stanza { kind, to: None, from: None, id: None, lang: None, inner, children: children.into() }
     }
 
+    /// The same for another addressee.
+    #[must_use]
+    pub fn addressed(&self, to: impl Into<Jid>) -> Stanza {
+        let Stanza { kind, to: _, from, id, lang, inner, children } = self;
+        Stanza {
+            kind: *kind,
+            to: Some(to.into()),
+            from: from.clone(),
+            id: id.clone(),
+            lang: lang.clone(),
+            inner: inner.clone(),
+            children: children.clone(),
+        }
+    }
+
+    /// Its kind, addresses and `id`: all that an error which answers it needs.
+    #[must_use]
+    pub fn envelope(&self) -> Stanza {
+        let (to, from, id) = (self.to.clone(), self.from.clone(), self.id.clone());
+        Stanza { to, from, id, ..Stanza::new(self.kind, &[]) }
+    }
+
     /// Whether it is of type error: never answered.
     pub fn is_error(&self) -> bool {
         self.kind == self.kind.to_error()

@@ -95,7 +95,10 @@ async fn a_stream_that_ends_while_it_waits_for_a_resource_gives_back_what_it_was
     let (old, chamber) = (server.puppet(JULIET).await, server.puppet(CHAMBER).await);
     let mut presence = Stanza::new(StanzaKind::Presence(PresenceType::Available), &[]);
     presence.from = Some(chamber.seat.jid().clone().into());
-    chamber.seat.set_presence(Some((-1, presence)));
+    chamber.seat.set_presence(&mut chamber.seat.show(), Some((-1, &presence)));
+    let presence = Stanza::new(StanzaKind::Presence(PresenceType::Available), &[]);
+    old.seat.set_presence(&mut old.seat.show(), Some((0, &presence)));
+    old.seat.withdraw();
     server.sends("romeo@example.net/orchard", JULIET, 0..3);
 
     let connected = server.shared.connections.count();
@@ -111,7 +114,7 @@ async fn a_stream_that_ends_while_it_waits_for_a_resource_gives_back_what_it_was
     server.until("waiting", || server.shared.connections.count() == 1).await;
 
     let queue = old.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
-    let handed = Handed { available: true, directed: Vec::new(), queue };
+    let handed = Handed { directed: Vec::new(), queue };
     server
         .shared
         .sessions

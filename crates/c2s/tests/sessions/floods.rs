@@ -182,7 +182,7 @@ async fn a_session_that_is_ended_and_whose_connection_breaks_before_its_last_wor
     drop(juliet);
     assert_eq!(flood.ends().await, Vec::<usize>::new());
     server.until("gone", || server.shared.connections.count() == 1).await;
-    let bounced = server.shared.router.counters().snapshot().bounced as usize;
+    let bounced = server.bounced();
     romeo.reads_messages(bounced).await;
     let returned = romeo.messages(true);
     assert_counts(&returned, COUNT - returned.len(), COUNT, "what came back");
@@ -218,7 +218,7 @@ async fn what_comes_back_from_the_outbox_comes_before_what_comes_back_from_the_m
     server.sends(ROMEO, JULIET, 950..1000);
     drop(juliet);
     server.until("gone", || server.shared.connections.count() == 1).await;
-    let bounced = server.shared.router.counters().snapshot().bounced as usize;
+    let bounced = server.bounced();
     romeo.reads_messages(bounced).await;
     assert!(bounced > 100);
     assert_counts(&romeo.messages(true), 1000 - bounced, 1000, "what came back");

@@ -12,12 +12,12 @@ use rjabberd_actors::{Offload, probe::Probe, reply};
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
 use rjabberd_im::{AccountError, Accounts, Im, Services};
-use rjabberd_router::{Routed, Router};
+use rjabberd_router::{Response, Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
 };
-use rjabberd_storage::{Answer, Login, Store};
-use rjabberd_xml::Limits;
+use rjabberd_storage::{Answer, Login, Profile, Store};
+use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
     sasl::{Credentials, FakeSalts, Mechanism, ScramHash},
@@ -42,6 +42,10 @@ impl Store for Memory {
         let name = account.node().unwrap().to_string();
         let credentials = Credentials::derive(&name, &[ScramHash::Sha1], 1, || [7; 16]).unwrap();
         async move { Ok(Some(Login { credentials, disabled: false })) }.boxed()
+    }
+
+    fn load_profile(&self, _: &BareJid) -> Answer<Option<Arc<Profile>>> {
+        async { Ok(Some(Arc::default())) }.boxed()
     }
 }
 
@@ -267,6 +271,12 @@ impl Server {
         assert!(in_time.is_ok(), "not {what}: {connections} connections, {sessions} sessions, {snapshot:?}");
     }
 
+    /// Messages answered by an error; the store of these tests keeps none.
+    pub(crate) fn bounced(&self) -> usize {
+        let router = &self.shared.router;
+        (router.counters().snapshot().bounced + router.im().offline.snapshot().refused) as usize
+    }
+
     /// Waits until nothing is left of the clients.
     pub(crate) async fn empties(&self) {
         let shared = &self.shared;
@@ -308,14 +318,16 @@ impl Flood {
 
 /// Sends a message; gives the error that answers it at once, if one does.
 fn routes(router: &Router, from: &FullJid, to: &Jid, number: usize) -> Option<Stanza> {
-    let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+    let body = Element::new("body", "jabber:client");
+    let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[body]);
     stanza.from = Some(from.clone().into());
     stanza.to = Some(to.clone());
     stanza.id = Some(format!("m{number}"));
     match router.route(stanza) {
         Routed::Done => None,
-        Routed::Reply(error) => Some(error),
-        Routed::Later(_) => unreachable!("a message is not answered later"),
+        Routed::Reply(Response::Stanza(error)) => Some(error),
+        Routed::Committing(_) => None,
+        Routed::Reply(_) | Routed::Later(_) => unreachable!("a message is not answered later"),
     }
 }
 

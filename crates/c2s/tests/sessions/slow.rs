@@ -31,7 +31,7 @@ async fn a_slow_reader_costs_nobody_else_anything_and_ends_when_its_spill_is_ful
 
     flood.goes_on();
     flood.ends().await;
-    let refused = server.shared.router.counters().snapshot().bounced as usize;
+    let refused = server.bounced();
     let taken = 22_500 - refused;
     // Outbox, mailbox, what a spill may hold until its session has ended, and both sockets' buffers (the kernel doubles
     // what it is asked for).
@@ -47,7 +47,7 @@ async fn a_slow_reader_costs_nobody_else_anything_and_ends_when_its_spill_is_ful
     drop((juliet, nurse));
     server.empties().await;
     assert_eq!(server.shared.counters.closed_by_reason().get("overflowed"), Some(&1));
-    let bounced = server.shared.router.counters().snapshot().bounced as usize;
+    let bounced = server.bounced();
     assert_eq!(seen.len() + bounced, 22_500, "what she did not get was answered by an error");
 }
 

@@ -84,6 +84,18 @@ fn stanza(text: &str) -> Stanza {
     Stanza::from_fragment(fragment, None).unwrap().unwrap()
 }
 
+/// The stanza of a response; a long one written to its end.
+fn whole(response: Response) -> Stanza {
+    match response {
+        Response::Stanza(stanza) => stanza,
+        Response::Long(mut long) => {
+            let mut out = BytesMut::new();
+            while long.write(&mut out, 100) {}
+            Stanza::from_written(out.freeze()).unwrap()
+        }
+    }
+}
+
 /// What the answer says, without the start tag: the payload, or the condition of the error.
 #[track_caller]
 fn said(services: &Services, request: &Stanza, sender: Sender<'_>) -> String {
@@ -92,6 +104,7 @@ fn said(services: &Services, request: &Stanza, sender: Sender<'_>) -> String {
         Answer::Later(answer) => answer.now_or_never().expect("the probe answers at once"),
         Answer::Nothing => return "nothing".to_owned(),
     };
+    let answer = whole(answer);
     assert_eq!(answer.id, request.id);
     assert_eq!(answer.from, request.to);
     match sender {

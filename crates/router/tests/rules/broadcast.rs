@@ -78,7 +78,7 @@ async fn unavailable_presence_is_told_once_and_to_the_sender_too() {
 #[actix_rt::test]
 async fn a_session_that_is_lost_is_unavailable_for_the_others() {
     let stage = Stage::new(&[("balcony", Some(0)), ("chamber", Some(0)), ("tomb", None)]).await;
-    stage.router.presence_lost(stage.juliet("balcony").seat.jid());
+    stage.router.presence_lost(&stage.juliet("balcony").seat);
     settle().await;
     expect(&stage, &[("balcony", &[]), ("chamber", &["-balcony"]), ("tomb", &[])]);
 }

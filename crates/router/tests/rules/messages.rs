@@ -4,7 +4,7 @@ use rjabberd_xmpp::{MessageType, StanzaKind};
 
 use crate::stage::{Resource, Stage, stanza};
 
-/// E, S and who gets it, in the columns of the RFC's table; errors have one column more.
+/// E, S, K (kept for later) and who gets it, in the columns of the RFC's table; errors have one column more.
 const TYPES: [MessageType; 5] = [
     MessageType::Normal,
     MessageType::Chat,
@@ -22,6 +22,7 @@ async fn check(resources: &[Resource], to: &str, expected: [&str; 5]) {
     for (kind, expected) in TYPES.into_iter().zip(expected) {
         let expected = match expected {
             "E" => "error service-unavailable",
+            "K" => "kept",
             "S" => "",
             delivered => delivered,
         };
@@ -32,24 +33,30 @@ async fn check(resources: &[Resource], to: &str, expected: [&str; 5]) {
 
 #[actix_rt::test]
 async fn where_nobody_is() {
-    check(&[], BARE, ["E", "E", "E", "S", "S"]).await;
-    check(&[], NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+    check(&[], BARE, ["K", "K", "E", "S", "S"]).await;
+    check(&[], NO_MATCH, ["E", "K", "E", "S", "S"]).await;
+}
+
+#[actix_rt::test]
+async fn where_there_is_no_such_account() {
+    check(&[], "nobody@example.net", ["E", "E", "E", "S", "S"]).await;
+    check(&[], "nobody@example.net/nowhere", ["E", "E", "E", "S", "S"]).await;
 }
 
 #[actix_rt::test]
 async fn where_somebody_is_connected_but_not_available() {
     let resources = [("balcony", None)];
-    check(&resources, BARE, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, BARE, ["K", "K", "E", "S", "S"]).await;
     check(&resources, MATCH, ["balcony"; 5]).await;
-    check(&resources, NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, NO_MATCH, ["E", "K", "E", "S", "S"]).await;
 }
 
 #[actix_rt::test]
 async fn where_all_priorities_are_negative() {
     let resources = [("balcony", Some(-1)), ("chamber", Some(-128))];
-    check(&resources, BARE, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, BARE, ["K", "K", "E", "S", "S"]).await;
     check(&resources, MATCH, ["balcony"; 5]).await;
-    check(&resources, NO_MATCH, ["E", "E", "E", "S", "S"]).await;
+    check(&resources, NO_MATCH, ["E", "K", "E", "S", "S"]).await;
 }
 
 #[actix_rt::test]

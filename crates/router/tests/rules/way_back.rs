@@ -24,6 +24,7 @@ async fn lost(stage: &Stage, kind: StanzaKind, to: &str, losers: &[&str]) -> Str
             outcome.push(resource.clone());
         }
     }
+    outcome.extend(stage.keeper.kept().iter().map(|_| "kept".to_owned()));
     outcome.extend(stage.romeo.got().iter().map(told));
     outcome.join(" ")
 }
@@ -39,11 +40,17 @@ async fn a_chat_message_goes_to_another_resource() {
 
 #[actix_rt::test]
 async fn where_nobody_else_is_the_sender_is_told() {
-    for kind in [CHAT, StanzaKind::Message(MessageType::Normal), StanzaKind::Iq(IqType::Get)] {
+    for kind in [StanzaKind::Message(MessageType::Normal), StanzaKind::Iq(IqType::Get)] {
         let stage = Stage::new(&[("balcony", Some(0)), ("cellar", Some(-1))]).await;
         let told = lost(&stage, kind, "juliet@example.net/balcony", &["balcony"]).await;
         assert_eq!(told, "error service-unavailable", "{kind:?}");
     }
+}
+
+#[actix_rt::test]
+async fn where_nobody_else_is_a_chat_message_is_kept() {
+    let stage = Stage::new(&[("balcony", Some(0)), ("cellar", Some(-1))]).await;
+    assert_eq!(lost(&stage, CHAT, "juliet@example.net/balcony", &["balcony"]).await, "kept");
 }
 
 #[actix_rt::test]
@@ -77,7 +84,7 @@ async fn of_several_resources_one_that_has_it_is_enough() {
 async fn what_all_resources_lost_comes_back_once() {
     let stage = Stage::new(&[("balcony", Some(0)), ("chamber", Some(0))]).await;
     let told = lost(&stage, CHAT, "juliet@example.net", &["balcony", "chamber"]).await;
-    assert_eq!(told, "error service-unavailable");
+    assert_eq!(told, "kept");
 }
 
 #[actix_rt::test]

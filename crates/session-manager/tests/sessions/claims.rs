@@ -82,7 +82,8 @@ async fn a_hand_over_passes_the_queue_on_in_order_and_before_what_is_newer() {
     assert!(stage.sends(&jid("r"), "3"), "what comes during the hand-over waits in the old one's spill");
     stage.hands_over(&mut old).await;
     assert!(new.is_seated());
-    assert!(new.handed.as_ref().is_some_and(|handed| handed.available && handed.queue.is_empty()));
+    assert!(new.handed.as_ref().is_some_and(|handed| handed.queue.is_empty()));
+    assert!(new.is_owed() && !old.is_owed(), "its contacts think that it is available");
     assert!(stage.sends(&jid("r"), "4"));
     settle().await;
     assert_eq!(new.writes(), ["1", "2", "3", "4"]);
@@ -168,7 +169,7 @@ async fn a_session_that_ends_while_somebody_waits_makes_room() {
     stage.releases(old.seat.as_ref().unwrap()).await;
     settle().await;
     assert!(new.is_seated());
-    assert!(!new.handed.as_ref().unwrap().available, "it has told its contacts itself");
+    assert!(!new.is_owed(), "it has told its contacts itself");
     assert_eq!(stage.table.sessions(), 1);
     // The deadline of the hand-over does not strike the new one.
     pass(Duration::from_secs(3)).await;
@@ -255,7 +256,7 @@ async fn what_is_handed_to_an_asker_that_is_gone_comes_back_and_the_next_one_is_
     stage.hands_over(&mut old).await;
     pass(Duration::from_millis(1300)).await;
     assert!(next.is_seated(), "whoever waits behind one that is gone does not wait for it");
-    assert!(next.handed.as_ref().is_some_and(|handed| handed.available), "and what is owed is not lost");
+    assert!(next.is_owed(), "and what is owed is not lost");
     let written = next.writes();
     let back = stage.back.ids();
     assert_eq!([written, back].concat(), ["1"], "once, there or back");

@@ -12,7 +12,7 @@ use rjabberd_session_manager::{
     Bound, Claim, ClaimRefused, ConflictPolicy, Control, Deliver, Handed, Parcel, Release, Released, Rules,
     Seat, SessionManager, SessionManagerPorts, SessionTable, Undelivered,
 };
-use rjabberd_xmpp::{BareJid, FullJid, MessageType, Stanza, StanzaKind};
+use rjabberd_xmpp::{BareJid, FullJid, MessageType, PresenceType, Stanza, StanzaKind};
 
 /// A way back that remembers what came back, in order.
 #[derive(Default)]
@@ -155,9 +155,12 @@ impl Stage {
     pub(crate) async fn hands_over(&self, session: &mut Session) {
         let seat = session.seat.clone().unwrap();
         seat.hold();
+        let presence = Stanza::new(StanzaKind::Presence(PresenceType::Available), &[]);
+        seat.set_presence(&mut seat.show(), Some((0, &presence)));
+        seat.withdraw();
         settle().await;
         let queue = session.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
-        let handed = Handed { available: true, directed: Vec::new(), queue };
+        let handed = Handed { directed: Vec::new(), queue };
         self.ports.released.send(Released { seat, handed }).unwrap();
         settle().await;
     }
@@ -171,6 +174,11 @@ impl Session {
             (self.seat, self.handed) = (Some(seat), handed);
         }
         self.seat.is_some()
+    }
+
+    /// Whether its contacts think that it is available.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.seat.as_ref().unwrap().show().is_owed()
     }
 
     /// Why it was refused, if it was.

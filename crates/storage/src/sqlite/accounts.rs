@@ -14,8 +14,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// The address of an account as the table has it.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
-    domain: String,
-    localpart: String,
+    pub(super) domain: String,
+    pub(super) localpart: String,
 }
 
 impl Key {
@@ -116,9 +116,10 @@ pub(super) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
     Ok(find(connection, key)?.is_some())
 }
 
-fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
-    let mut select =
-        connection.prepare_cached("SELECT id FROM account WHERE domain = ?1 AND localpart = ?2")?;
+pub(super) const FIND: &str = "SELECT id FROM account WHERE domain = ?1 AND localpart = ?2";
+
+pub(super) fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
+    let mut select = connection.prepare_cached(FIND)?;
     Ok(select.query_row([&key.domain, &key.localpart], |row| row.get(0)).optional()?)
 }
 
@@ -220,16 +221,20 @@ pub(super) const LIST_DOMAIN: &str = "
     WHERE domain = ?2 AND localpart > ?3 ORDER BY domain, localpart LIMIT ?1";
 
 fn account(row: &Row<'_>) -> Result<Account> {
-    let domain: String = row.get(0)?;
-    let localpart: String = row.get(1)?;
-    let jid = BareJid::new(&format!("{localpart}@{domain}"))
-        .map_err(|_| StoreError::damaged("an account has an address that is none"))?;
     Ok(Account {
-        jid,
+        jid: address(row, 0)?,
         disabled: row.get(2)?,
         created_unix_s: row.get(3)?,
         credentials_set_unix_s: row.get(4)?,
     })
+}
+
+/// Reads the address of an account whose columns begin at `first`: domain, localpart.
+pub(super) fn address(row: &Row<'_>, first: usize) -> Result<BareJid> {
+    let domain: String = row.get(first)?;
+    let localpart: String = row.get(first + 1)?;
+    BareJid::new(&format!("{localpart}@{domain}"))
+        .map_err(|_| StoreError::damaged("an account has an address that is none"))
 }
 
 pub(super) fn import(

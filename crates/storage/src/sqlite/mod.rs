@@ -1,50 +1,50 @@
 //! [`Store`] on an embedded SQLite database: one thread that writes in groups, a few that read.
 //!
-//! Entry points: [`SqliteStore::open`] (files, [`migrate`]), then each operation goes through a [`queue`] to the
-//! [`writer`] or a [`reader`], which runs a function of [`accounts`]. No caller ever waits for the disk: it has a
-//! future, and a full queue refuses at once. Why rusqlite: `docs/decisions/0002-store.md`.
+//! Entry points: [`SqliteStore::open`] (files, [`migrate`]), then each of the [`operations`] goes through a [`queue`] to
+//! the [`writer`] or a [`reader`], which runs a function of its subject ([`accounts`], [`rosters`], [`offline`]...). No
+//! caller ever waits for the disk: it has a future, and a full queue refuses at once; what was read lately is in a
+//! [`cache`]. Why rusqlite: `docs/decisions/0002-store.md`.
 
 mod accounts;
+mod activity;
+mod blocks;
+mod cache;
 mod connection;
-mod logins;
 mod migrate;
+mod offline;
+mod operations;
+mod private;
+mod profiles;
 mod queue;
 mod reader;
+mod roster_items;
+mod rosters;
 #[cfg(test)]
 mod tests;
+mod vcards;
 mod writer;
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::iter::once;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use rjabberd_xmpp::Jid;
-use rjabberd_xmpp::address::BareJid;
-use rjabberd_xmpp::sasl::Credentials;
 use rusqlite::Connection;
-use zeroize::Zeroizing;
 
-use self::accounts::Key;
+use self::cache::{Cache, Caches, Changes};
 use self::connection::{Access, Held};
-use self::logins::Logins;
 use self::queue::Queue;
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::error::{OpenError, StoreError};
 use crate::folder;
 use crate::metrics::StoreMetrics;
-use crate::store::{
-    Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
-    OfflineMessage, Profile, RosterEdit, RosterEvent, Store, SubscriptionChange,
-};
+use crate::store::{Answer, Follow};
 
 /// Name of the database in the data folder.
 pub const DATABASE_FILE: &str = "rjabberd.sqlite";
@@ -63,8 +63,10 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// How long an operation may wait for its turn.
     pub deadline: Duration,
-    /// Most accounts whose keys are kept in memory, some 800 bytes each; 0 keeps none.
-    pub logins_max: usize,
+    /// Most bytes of the keys that are kept in memory, some 800 for an account; 0 keeps none.
+    pub logins_bytes_max: usize,
+    /// Most bytes of the profiles that are kept in memory, some 8,000 for one of 50 contacts; 0 keeps none.
+    pub profiles_bytes_max: usize,
 }
 
 impl Default for SqliteOptions {
@@ -74,19 +76,20 @@ impl Default for SqliteOptions {
             group_max: 256,
             readers: 2,
             deadline: Duration::from_secs(5),
-            logins_max: 8_192,
+            logins_bytes_max: 8 * 1024 * 1024,
+            profiles_bytes_max: 16 * 1024 * 1024,
         }
     }
 }
 
-/// Accounts in `rjabberd.sqlite`. The folder is to be held by a [`DataFolder`](crate::DataFolder) for as long.
+/// Accounts, and what belongs to them, in `rjabberd.sqlite`. The folder is to be held by a [`DataFolder`](crate::DataFolder) for as long.
 ///
 /// Dropping it closes it.
 pub struct SqliteStore {
     writes: Arc<Queue>,
     reads: Arc<Queue>,
     metrics: Arc<StoreMetrics>,
-    logins: Arc<Logins>,
+    caches: Arc<Caches>,
     deadline: Duration,
     threads: Mutex<Threads>,
 }
@@ -107,7 +110,10 @@ impl SqliteStore {
             writes: Queue::new(options.queue_max),
             reads: Queue::new(options.queue_max),
             metrics: Arc::clone(&metrics),
-            logins: Logins::new(options.logins_max),
+            caches: Arc::new(Caches {
+                logins: Cache::new(options.logins_bytes_max),
+                profiles: Cache::new(options.profiles_bytes_max),
+            }),
             deadline: options.deadline,
             threads: Mutex::default(),
         };
@@ -153,7 +159,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.reads.ask(&self.metrics.reads, 1, Instant::now() + self.deadline, work)
+        self.reads.ask(&self.metrics.reads, 1, Instant::now() + self.deadline, work, |result| result)
     }
 
     fn write<T, F>(&self, weight: usize, work: F) -> Answer<T>
@@ -161,247 +167,53 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work)
+        self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work, |result| result)
     }
 
-    /// A write after which a login of these accounts may read something else. The writer holds the note of it until the
-    /// result is settled: after the commit.
-    fn change<'a, T, F>(
-        &self,
-        accounts: impl Iterator<Item = &'a BareJid>,
-        weight: usize,
-        work: F,
-    ) -> Answer<T>
+    /// A write that notes which accounts it changes, and that is followed. The notes are held from before the commit
+    /// until after it; then it is followed, then answered.
+    fn change<T, F>(&self, weight: usize, follow: Option<Follow<T>>, work: F) -> Answer<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Connection, &mut Changes) -> Result<T, StoreError> + Send + 'static,
     {
-        let changing = self.logins.changing(accounts);
-        let answer = self.write(weight, move |connection| work(connection).map(|done| (done, changing)));
-        Box::pin(async move { answer.await.map(|(done, _changing)| done) })
+        let (caches, metrics) = (Arc::clone(&self.caches), Arc::clone(&self.metrics));
+        let work = move |connection: &Connection| {
+            let mut changes = Changes::new(caches);
+            let done = work(connection, &mut changes)?;
+            Ok((done, changes))
+        };
+        let finish = move |result: Result<(T, Changes), StoreError>| {
+            let result = result.map(|(done, _changes)| done);
+            if let Some(follow) = follow {
+                follow_result(&metrics, follow, &result);
+            }
+            result
+        };
+        self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work, finish)
+    }
+
+    /// Refuses a change that nobody needs to try.
+    fn refuse<T: Send + 'static>(&self, follow: Option<Follow<T>>, error: StoreError) -> Answer<T> {
+        let result = Err(error);
+        if let Some(follow) = follow {
+            follow_result(&self.metrics, follow, &result);
+        }
+        answered(result)
+    }
+}
+
+/// Whatever the one who follows does, the store's thread goes on.
+fn follow_result<T>(metrics: &StoreMetrics, follow: Follow<T>, result: &Result<T, StoreError>) {
+    if catch_unwind(AssertUnwindSafe(|| follow(result))).is_err() {
+        metrics.panicked();
+        log::error!("what follows a change panicked; the store goes on");
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Store for SqliteStore {
-    fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
-        match Key::new(account) {
-            Some(key) => {
-                if let Some(login) = self.logins.get(account) {
-                    return answered(Ok(Some(login)));
-                }
-                let (logins, account, moment) = (self.logins.clone(), account.clone(), self.logins.now());
-                self.read(move |connection| {
-                    let login = accounts::load_login(connection, &key)?;
-                    if let Some(login) = &login {
-                        logins.keep(account, login.clone(), moment);
-                    }
-                    Ok(login)
-                })
-            }
-            None => answered(Ok(None)),
-        }
-    }
-
-    fn create_account(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
-        match checked(account, &credentials) {
-            Ok(key) => self
-                .write(1, move |connection| accounts::create(connection, &key, &credentials, now_unix_s())),
-            Err(error) => answered(Err(error)),
-        }
-    }
-
-    fn set_credentials(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
-        match checked(account, &credentials) {
-            Ok(key) => self.change(once(account), 1, move |connection| {
-                accounts::set_credentials(connection, &key, &credentials, now_unix_s())
-            }),
-            Err(error) => answered(Err(error)),
-        }
-    }
-
-    fn remove_account(
-        &self,
-        account: &BareJid,
-        _follow: Follow<Vec<RosterEvent>>,
-    ) -> Answer<Vec<RosterEvent>> {
-        match Key::new(account) {
-            Some(key) => self.change(once(account), 1, move |connection| {
-                accounts::remove(connection, &key).map(|()| Vec::new())
-            }),
-            None => answered(Err(StoreError::NotFound)),
-        }
-    }
-
-    fn set_disabled(&self, account: &BareJid, disabled: bool) -> Answer<()> {
-        match Key::new(account) {
-            Some(key) => self.change(once(account), 1, move |connection| {
-                accounts::set_disabled(connection, &key, disabled)
-            }),
-            None => answered(Err(StoreError::NotFound)),
-        }
-    }
-
-    fn account_exists(&self, account: &BareJid) -> Answer<bool> {
-        match Key::new(account) {
-            Some(key) => self.read(move |connection| accounts::exists(connection, &key)),
-            None => answered(Ok(false)),
-        }
-    }
-
-    fn list_accounts(
-        &self,
-        domain: Option<&str>,
-        after: Option<&BareJid>,
-        limit: usize,
-    ) -> Answer<Vec<Account>> {
-        if limit > LIST_MAX {
-            return answered(Err(StoreError::Invalid(format!("a page holds at most {LIST_MAX} accounts"))));
-        }
-        let Ok(after) = after.map(|jid| Key::new(jid).ok_or(())).transpose() else {
-            return answered(Err(no_account()));
-        };
-        let domain = domain.map(str::to_owned);
-        self.read(move |connection| accounts::list(connection, domain.as_deref(), after.as_ref(), limit))
-    }
-
-    fn import_accounts(&self, batch: Vec<(BareJid, Credentials)>, replace: bool) -> Answer<ImportCounts> {
-        if batch.len() > IMPORT_MAX {
-            let error = StoreError::Invalid(format!("a batch holds at most {IMPORT_MAX} accounts"));
-            return answered(Err(error));
-        }
-        let accounts: Vec<BareJid> = batch.iter().map(|(jid, _)| jid.clone()).collect();
-        let batch: Result<Vec<_>, StoreError> =
-            batch.into_iter().map(|(jid, keys)| checked(&jid, &keys).map(|key| (key, keys))).collect();
-        match batch {
-            Ok(batch) => self.change(accounts.iter(), batch.len().max(1), move |connection| {
-                accounts::import(connection, &batch, replace, now_unix_s())
-            }),
-            Err(error) => answered(Err(error)),
-        }
-    }
-
-    fn server_secret(&self) -> Answer<Zeroizing<Vec<u8>>> {
-        self.read(accounts::server_secret)
-    }
-
-    fn load_profile(&self, _account: &BareJid) -> Answer<Option<Arc<Profile>>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn set_roster_item(
-        &self,
-        _account: &BareJid,
-        _edit: RosterEdit,
-        _items_max: usize,
-        _follow: Follow<Vec<RosterEvent>>,
-    ) -> Answer<Vec<RosterEvent>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn remove_roster_item(
-        &self,
-        _account: &BareJid,
-        _contact: &BareJid,
-        _follow: Follow<Vec<RosterEvent>>,
-    ) -> Answer<Vec<RosterEvent>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn change_subscription(
-        &self,
-        _change: SubscriptionChange,
-        _items_max: usize,
-        _follow: Follow<Vec<RosterEvent>>,
-    ) -> Answer<Vec<RosterEvent>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn append_offline(
-        &self,
-        _account: &BareJid,
-        _stanza: Bytes,
-        _taken_unix_ms: i64,
-        _limits: OfflineLimits,
-        _follow: Follow<()>,
-    ) -> Answer<()> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn load_offline(
-        &self,
-        _account: &BareJid,
-        _after: i64,
-        _bytes_max: usize,
-    ) -> Answer<Vec<OfflineMessage>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn delete_offline(&self, _account: &BareJid, _up_to: i64, _follow: Follow<()>) -> Answer<()> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn expire_offline(&self, _taken_before_unix_ms: i64, _messages_max: usize) -> Answer<usize> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn load_private(&self, _account: &BareJid, _name: &str, _namespace: &str) -> Answer<Option<String>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn save_private(
-        &self,
-        _account: &BareJid,
-        _elements: Vec<(String, String, String)>,
-        _bytes_max: usize,
-    ) -> Answer<()> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn load_vcard(&self, _account: &BareJid) -> Answer<Option<String>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn save_vcard(
-        &self,
-        _account: &BareJid,
-        _vcard: String,
-        _avatar: Option<[u8; 20]>,
-        _follow: Follow<()>,
-    ) -> Answer<()> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {
-        answered(Ok(Vec::new()))
-    }
-
-    fn change_blocks(
-        &self,
-        _account: &BareJid,
-        _block: Vec<Jid>,
-        _unblock: Option<Vec<Jid>>,
-        _blocks_max: usize,
-        _follow: Follow<Vec<Jid>>,
-    ) -> Answer<Vec<Jid>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn load_activity(&self, _account: &BareJid) -> Answer<Option<LastActivity>> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn save_activities(&self, _activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {
-        answered(Err(StoreError::Unavailable("not yet")))
-    }
-
-    fn flush(&self) -> Answer<()> {
-        self.write(1, |_| Ok(()))
     }
 }
 
@@ -416,20 +228,6 @@ fn start(name: String, mut work: impl FnMut() + Send + 'static) -> io::Result<Jo
 
 fn answered<T: Send + 'static>(result: Result<T, StoreError>) -> Answer<T> {
     Box::pin(std::future::ready(result))
-}
-
-fn checked(account: &BareJid, credentials: &Credentials) -> Result<Key, StoreError> {
-    accounts::check(account, credentials)?;
-    Key::new(account).ok_or_else(no_account)
-}
-
-fn no_account() -> StoreError {
-    StoreError::Invalid("an account's address has a local part".to_owned())
-}
-
-fn now_unix_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Opens, or makes, the database and brings it up to date.

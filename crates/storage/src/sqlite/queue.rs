@@ -1,8 +1,8 @@
 //! The bounded queue between the callers and a store's threads, and the operations in it.
 //!
 //! Pushing never waits: a full queue refuses. An operation carries its deadline, and one whose turn comes too late is
-//! answered without having run. Every operation that was pushed is answered once: if it is dropped on the way, the
-//! drop is the answer.
+//! answered without having run. Every operation is finished and answered once: also one that was refused, and if it is
+//! dropped on the way, the drop is the answer.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,17 +51,42 @@ pub(super) enum Ran {
     Panicked,
 }
 
-struct Operation<T, F> {
+/// What is done with the result of an operation before it is answered; gives the answer.
+type Finish<T, A> = Box<dyn FnOnce(Result<T, StoreError>) -> Result<A, StoreError> + Send>;
+
+struct Operation<T, A, F> {
     weight: usize,
     deadline: Instant,
     work: Option<F>,
     result: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    /// Gone when it was answered.
+    ending: Option<Ending<T, A>>,
 }
 
-impl<T, F> Job for Operation<T, F>
+struct Ending<T, A> {
+    finish: Finish<T, A>,
+    reply: oneshot::Sender<Result<A, StoreError>>,
+}
+
+impl<T, A, F> Operation<T, A, F> {
+    fn answer(&mut self, result: Result<T, StoreError>) {
+        if let Some(Ending { finish, reply }) = self.ending.take() {
+            // Nobody may be waiting any more, which is no fault of ours.
+            let _ = reply.send(finish(result));
+        }
+    }
+}
+
+impl<T, A, F> Drop for Operation<T, A, F> {
+    fn drop(&mut self) {
+        self.answer(Err(StoreError::Unavailable("the operation was dropped unanswered")));
+    }
+}
+
+impl<T, A, F> Job for Operation<T, A, F>
 where
     T: Send,
+    A: Send,
     F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
 {
     fn weight(&self) -> usize {
@@ -73,7 +98,7 @@ where
     }
 
     fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
+        self.ending.as_ref().is_none_or(|ending| ending.reply.is_closed())
     }
 
     fn run(&mut self, connection: &Connection) -> Ran {
@@ -92,13 +117,10 @@ where
         ran
     }
 
-    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let answer = match outcome {
-            Ok(()) => self.result.unwrap_or(Err(StoreError::Unavailable("the operation was not run"))),
-            Err(error) => Err(error),
-        };
-        // Nobody may be waiting any more, which is no fault of ours.
-        let _ = self.reply.send(answer);
+    fn settle(mut self: Box<Self>, outcome: Result<(), StoreError>) {
+        let not_run = || Err(StoreError::Unavailable("the operation was not run"));
+        let result = outcome.and_then(|()| self.result.take().unwrap_or_else(not_run));
+        self.answer(result);
     }
 }
 
@@ -122,44 +144,51 @@ impl Queue {
         Arc::new(Queue { waiting: Mutex::default(), ready: Condvar::new(), weight_max })
     }
 
-    /// Queues an operation. One that is heavier than the whole queue gets in when nothing else waits.
-    pub(super) fn ask<T, F>(
+    /// Queues an operation, whose result `finish` makes the answer of; it must not panic. One that is heavier than the
+    /// whole queue gets in when nothing else waits.
+    pub(super) fn ask<T, A, F, G>(
         &self,
         metrics: &QueueMetrics,
         weight: usize,
         deadline: Instant,
         work: F,
-    ) -> Answer<T>
+        finish: G,
+    ) -> Answer<A>
     where
         T: Send + 'static,
+        A: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        G: FnOnce(Result<T, StoreError>) -> Result<A, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Operation { weight, deadline, work: Some(work), result: None, reply });
-        if let Err(error) = self.push(job, metrics) {
-            return Box::pin(std::future::ready(Err(error)));
-        }
+        let ending = Ending { finish: Box::new(finish), reply };
+        let job = Operation { weight, deadline, work: Some(work), result: None, ending: Some(ending) };
+        self.push(Box::new(job), metrics);
         Box::pin(async move {
             answer.await.unwrap_or(Err(StoreError::Unavailable("the operation was dropped unanswered")))
         })
     }
 
-    pub(super) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) -> Result<(), StoreError> {
+    /// Queues an operation, or settles it with the reason why not.
+    pub(super) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) {
         let mut waiting = self.waiting.lock();
-        if waiting.is_refusing {
-            return Err(StoreError::Unavailable("it is closed"));
-        }
         let weight = waiting.weight.saturating_add(job.weight());
-        if weight > self.weight_max && !waiting.jobs.is_empty() {
+        let refusal = if waiting.is_refusing {
+            "it is closed"
+        } else if weight > self.weight_max && !waiting.jobs.is_empty() {
             metrics.refused();
-            return Err(StoreError::Unavailable("its queue is full"));
-        }
-        waiting.weight = weight;
-        waiting.jobs.push_back(job);
-        metrics.depth(weight);
+            "its queue is full"
+        } else {
+            waiting.weight = weight;
+            waiting.jobs.push_back(job);
+            metrics.depth(weight);
+            drop(waiting);
+            self.ready.notify_one();
+            return;
+        };
+        // Not under the lock: whoever follows the result may ask for something.
         drop(waiting);
-        self.ready.notify_one();
-        Ok(())
+        job.settle(Err(StoreError::Unavailable(refusal)));
     }
 
     /// Waits for operations and takes what is there: one, and more up to `weight_max`. `None` when the queue is closed

@@ -4,10 +4,14 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use futures_util::FutureExt;
-use rjabberd_xmpp::sasl::{ScramHash, ScramKeys};
+use rjabberd_xmpp::address::BareJid;
+use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
+use zeroize::Zeroizing;
 
+use super::accounts::Key;
 use super::queue::{Job, Ran};
 use super::*;
+use crate::store::Store;
 
 fn jid(name: &str) -> BareJid {
     BareJid::new(&format!("{name}@example.net")).unwrap()
@@ -206,7 +210,7 @@ fn a_thread_outlives_a_panic_of_its_own_and_nobody_waits_for_ever() {
     }
     let (_folder, store) = new_store();
     let gate = Gate::closed(&store);
-    store.writes.push(Box::new(Bomb), &store.metrics.writes).unwrap();
+    store.writes.push(Box::new(Bomb), &store.metrics.writes);
     let with_it = store.create_account(&jid("with"), credentials());
     gate.open().unwrap();
     let result = ask(with_it);
@@ -438,7 +442,7 @@ fn a_backup_is_made_before_an_older_database_is_migrated() {
     assert!(wait(open(&aside, SqliteOptions::default()).account_exists(&jid("romeo"))));
     drop(connection);
     let newer = SqliteStore::open(folder.path(), SqliteOptions::default()).err().unwrap();
-    assert!(matches!(newer, OpenError::Newer { found: 2, known: 1, .. }), "{newer:?}");
+    assert!(matches!(newer, OpenError::Newer { found, known, .. } if found == known + 1), "{newer:?}");
 }
 
 #[test]
@@ -450,5 +454,6 @@ fn without_a_backup_nothing_is_migrated() {
     let nowhere = folder.path().join("nowhere").join(DATABASE_FILE);
     let result = migrate::migrate(&mut connection, &nowhere, &later("CREATE TABLE later (x TEXT)"));
     assert!(matches!(result, Err(OpenError::Backup { .. })), "{result:?}");
-    assert_eq!(migrate::found_schema(&connection, &path, 1).unwrap(), 1);
+    let known = migrate::MIGRATIONS.len();
+    assert_eq!(migrate::found_schema(&connection, &path, known).unwrap() as usize, known);
 }

@@ -8,8 +8,9 @@
 )]
 
 use std::future::Future;
+use std::sync::Arc;
 
-use rjabberd_storage::{SqliteOptions, SqliteStore};
+use rjabberd_storage::{Follow, Profile, SqliteOptions, SqliteStore, Store};
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use zeroize::Zeroizing;
@@ -57,4 +58,27 @@ pub fn open(folder: &tempfile::TempDir) -> SqliteStore {
 
 pub fn wait<F: Future>(answer: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+}
+
+/// A store with these accounts of example.net.
+pub fn with_accounts(names: &[&str]) -> (tempfile::TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for (name, seed) in names.iter().zip(1..) {
+        wait(store.create_account(&account(name), credentials(seed))).unwrap();
+    }
+    (folder, store)
+}
+
+pub fn account(name: &str) -> BareJid {
+    jid(&format!("{name}@example.net"))
+}
+
+pub fn profile(store: &SqliteStore, name: &str) -> Arc<Profile> {
+    wait(store.load_profile(&account(name))).unwrap().unwrap()
+}
+
+/// For whom what follows does not matter.
+pub fn nothing<T: 'static>() -> Follow<T> {
+    Box::new(|_| ())
 }

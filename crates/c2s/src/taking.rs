@@ -1,0 +1,95 @@
+//! Messages that waited for the account: taken from the store piece by piece, the next when the one before is written.
+//!
+//! Meanwhile the seat holds back what is newer. Whatever was written is forgotten, however the session ends; what was
+//! not is there for the next one.
+
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use rjabberd_router::{Pull, Pulled};
+
+use crate::{C2s, messages::Tick, redact};
+
+/// How long a store that did not answer is left alone.
+pub(crate) const RETRY: Duration = Duration::from_secs(5);
+
+/// A session that takes messages.
+pub(crate) struct Taking {
+    /// The number of the last message that was handed to the outbox.
+    last: i64,
+    /// Where the next are; `None` while they are asked for.
+    pull: Option<Box<Pull>>,
+}
+
+impl C2s {
+    /// Messages wait: takes them, unless it does already, or another session does.
+    pub(crate) fn take_offline(&mut self, context: &mut Context<Self>) {
+        if self.is_taking() {
+            return;
+        }
+        let wants = self.state.as_ref().is_some_and(|state| state.wants_delivery());
+        let seat = self.seat.as_ref().filter(|_| wants);
+        match seat.and_then(|seat| self.shared.router.im().take_offline(seat)) {
+            Some(pull) => {
+                self.errands().taking = Some(Taking { last: 0, pull: None });
+                self.ask_for_next(pull, context);
+            }
+            None => self.drain_spill(),
+        }
+    }
+
+    fn ask_for_next(&mut self, pull: Box<Pull>, context: &mut Context<Self>) {
+        context.spawn(pull.piece().into_actor(self).map(|pulled, c2s, context| {
+            c2s.contain_in_future(context, |c2s, _| c2s.pulled(pulled));
+        }));
+    }
+
+    fn pulled(&mut self, pulled: Pulled) {
+        if !self.is_taking() {
+            // The session has ended meanwhile; what was not written stays in the store.
+            return;
+        }
+        match pulled {
+            Pulled::Piece(messages, pull) => {
+                let last = messages.last().map_or(0, |(number, _)| *number);
+                for (number, message) in &messages {
+                    log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::stanza(message));
+                    self.outbox.push_message(&message.written(), *number);
+                }
+                self.errands().taking = Some(Taking { last, pull: Some(pull) });
+            }
+            Pulled::Done => {
+                self.errands().taking = None;
+                self.drain_spill();
+            }
+            Pulled::Failed => {
+                self.errands().taking = None;
+                let timer = self.arm(RETRY, Tick::TakeOffline);
+                self.errands().take_again = Some(timer);
+                self.drain_spill();
+            }
+        }
+    }
+
+    /// Goes on when the piece before is written.
+    pub(crate) fn take_more(&mut self, context: &mut Context<Self>) {
+        let written = self.outbox.message();
+        let taking = self.errands.as_mut().and_then(|errands| errands.taking.as_mut());
+        let Some(taking) = taking else { return };
+        if written >= taking.last
+            && let Some(pull) = taking.pull.take()
+        {
+            self.ask_for_next(pull, context);
+        }
+    }
+
+    /// The session takes no more.
+    pub(crate) fn stop_taking(&mut self) {
+        let written = self.outbox.message();
+        // What is asked for on the side was asked for this session.
+        let taking = self.errands.take().and_then(|errands| errands.taking);
+        if let Some(mut pull) = taking.and_then(|taking| taking.pull) {
+            pull.wrote(written);
+        }
+    }
+}
