@@ -19,7 +19,7 @@ mod view;
 mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
@@ -303,9 +303,13 @@ fn report(
         not_reflected += own;
         total += kinds.values().sum::<u64>();
         mismatches.insert(*stage, kinds);
-        let shown =
-            differences.iter().filter(|difference| difference.kind() != "not_reflected").take(SHOWN_MAX);
-        shown.for_each(|difference| say(&format!("{stage}: {difference:?}")));
+        let differences = differences.iter().filter(|difference| difference.kind() != "not_reflected");
+        let mut about = BTreeSet::new();
+        for difference in differences.take(SHOWN_MAX) {
+            say(&format!("{stage}: {difference:?}"));
+            about.insert(difference.whom());
+        }
+        about.iter().for_each(|whom| say(&format!("{whom:?} did last: {}", world.deeds(*whom))));
     }
     // Other servers may differ in what does no harm; ours must not (RFC 6121, 4.2.2).
     let is_strict = options.target.is_none();

@@ -109,6 +109,7 @@ impl Player {
                 (Some(_), Some(_)) => AVAILABLE,
             };
             let deed = self.draw(table);
+            self.world.does(self.address, &format!("{deed:?}"));
             if let Err(fault) = self.does(deed).await {
                 self.world.fault(format!("{deed:?}: {fault}"));
                 self.world.shows(self.address, None);

@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     rc::Rc,
 };
@@ -22,6 +22,9 @@ use crate::{
 
 /// Logins under way at one time.
 const LOGINS_AT_ONCE: usize = 50;
+
+/// Deeds that are remembered of each address.
+const DEEDS_MAX: usize = 5;
 
 /// What the clients did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +62,8 @@ pub(crate) struct World {
     heard: RefCell<Heard>,
     faults: RefCell<BTreeMap<String, u64>>,
     status: Cell<u32>,
+    /// What each address did last, to explain a difference.
+    deeds: RefCell<BTreeMap<Address, VecDeque<String>>>,
 }
 
 impl World {
@@ -81,6 +86,7 @@ impl World {
             heard: RefCell::default(),
             faults: RefCell::default(),
             status: Cell::new(0),
+            deeds: RefCell::default(),
         })
     }
 
@@ -128,6 +134,24 @@ impl World {
     /// What did not go as it should.
     pub(crate) fn faults(&self) -> BTreeMap<String, u64> {
         self.faults.borrow().clone()
+    }
+
+    /// Remembers what an address is about to do; what it says has a status above the one that this notes.
+    pub(crate) fn does(&self, address: Address, deed: &str) {
+        let mut deeds = self.deeds.borrow_mut();
+        let deeds = deeds.entry(address).or_default();
+        deeds.push_back(format!("after status {} {deed}", self.status.get()));
+        if deeds.len() > DEEDS_MAX {
+            deeds.pop_front();
+        }
+    }
+
+    /// What an address did last.
+    pub(crate) fn deeds(&self, of: Address) -> String {
+        let deeds = self.deeds.borrow();
+        deeds
+            .get(&of)
+            .map_or_else(String::new, |deeds| Vec::from_iter(deeds.iter().map(String::as_str)).join(", "))
     }
 
     /// A status that no presence has had.
@@ -189,7 +213,7 @@ impl World {
         let mut left = view.seen.clone();
         for whom in self.to_see(of.account()) {
             let difference = match (self.shown(whom), left.remove(&whom)) {
-                (None, Some(_)) => Difference::Ghost(of, whom),
+                (None, Some(seen)) => Difference::Ghost(of, whom, seen.status),
                 (Some(_), None) if whom == of => Difference::NotReflected(of),
                 (Some(_), None) => Difference::Missing(of, whom),
                 (Some(truth), Some(seen)) if truth != seen => {
@@ -227,8 +251,8 @@ impl World {
 /// Something that a client believes and that is not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Difference {
-    /// It sees somebody who is not there.
-    Ghost(Address, Address),
+    /// It sees somebody who is not there, with this status.
+    Ghost(Address, Address, u32),
     /// It does not see somebody who is there.
     Missing(Address, Address),
     /// It sees somebody with an old presence: its status and the true one.
@@ -242,6 +266,18 @@ pub(crate) enum Difference {
 }
 
 impl Difference {
+    /// Whose presence it is about, or whose contact.
+    pub(crate) fn whom(&self) -> Address {
+        match self {
+            Difference::Ghost(_, whom, _)
+            | Difference::Missing(_, whom)
+            | Difference::Stale(_, whom, ..)
+            | Difference::Stranger(_, whom)
+            | Difference::NotReflected(whom) => *whom,
+            Difference::Roster(_, contact, ..) => Address::new(*contact, 0),
+        }
+    }
+
     /// In one word, to count by.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
