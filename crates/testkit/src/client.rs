@@ -163,6 +163,25 @@ impl Client {
         }
     }
 
+    /// All elements that came of what this client sent, also where that had to be committed: whoever else is to hear of
+    /// it has it in his mailbox.
+    #[track_caller]
+    pub fn settles(&mut self) -> Vec<Node> {
+        self.asked += 1;
+        let id = format!("settled-{}", self.asked);
+        self.sends(&format!("<iq type='get' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+        let mut elements = Vec::new();
+        loop {
+            let element = self.takes();
+            if element.name == "iq" && element.attribute("id") == Some(&id) {
+                break;
+            }
+            elements.push(element);
+        }
+        elements.extend(self.collects());
+        elements
+    }
+
     /// Nothing has come for this client (see [`Client::collects`]).
     #[track_caller]
     pub fn gets_nothing(&mut self) -> &mut Client {
