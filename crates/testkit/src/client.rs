@@ -408,6 +408,21 @@ impl Client {
         self.wire = None;
     }
 
+    /// Waits until the next element has begun to come; nothing is taken.
+    #[track_caller]
+    pub fn begins_to_get(&mut self) -> &mut Client {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 64];
+        while self.pieces.waiting_text().is_empty() {
+            match self.wire().read(&mut buffer, deadline) {
+                Ok(Got::Bytes(count)) => self.pieces.push(&buffer[..count]),
+                Ok(Got::Nothing) if Instant::now() < deadline => {}
+                _ => self.fail("nothing comes"),
+            }
+        }
+        self
+    }
+
     /// The next piece; `None` when the server has closed the connection.
     #[track_caller]
     pub fn piece(&mut self) -> Option<Piece> {

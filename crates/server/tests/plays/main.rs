@@ -2,6 +2,8 @@
 //!
 //! Each bug leaves one here. The harness is `rjabberd_testkit`; nothing of the server is linked in.
 
+mod accounts;
+mod blocking;
 mod conversation;
 mod hostile;
 mod listening;
@@ -10,6 +12,7 @@ mod log_file;
 mod logins;
 mod presence;
 mod registration;
+mod rosters;
 mod routing;
 mod said;
 mod serving;
