@@ -101,7 +101,7 @@ impl Im {
         let waits = priority >= 0 && profile.has_offline;
         if waits {
             // What comes from now on waits behind the messages that wait already.
-            seat.hold();
+            seat.hold_for_older();
         }
         let is_told = {
             let mut show = seat.show();
@@ -120,7 +120,7 @@ impl Im {
             self.deliver_requests(&seat, &profile);
         }
         if waits || (priority >= 0 && self.offline.commits.load(SeqCst) != seen) {
-            seat.hold();
+            seat.hold_for_older();
             seat.control(Control::TakeOffline);
         }
         is_known

@@ -10,6 +10,7 @@ mod listening;
 mod liveness;
 mod log_file;
 mod logins;
+mod offline;
 mod presence;
 mod registration;
 mod rosters;
