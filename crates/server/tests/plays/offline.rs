@@ -1,7 +1,7 @@
 //! Messages for who is away (XEP-0160): kept, and given once, in order, behind nothing that is newer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use rjabberd_testkit::{Client, Node, Piece, Play};
 
@@ -188,19 +188,27 @@ fn two_resources_that_come_at_once_get_each_message_once_in_all() {
     }
 }
 
+/// How far a talker may be ahead of who hears it.
+const AHEAD: usize = 500;
+
 /// Sends numbered messages until it is told to stop; says how many, and which came back.
-fn talks(mut romeo: Client, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(usize, Vec<usize>)> {
+fn talks(
+    mut romeo: Client,
+    stop: Arc<AtomicBool>,
+    heard: Arc<AtomicUsize>,
+) -> std::thread::JoinHandle<(usize, Vec<usize>)> {
     std::thread::spawn(move || {
         let (mut sent, mut back) = (0, Vec::new());
         while !stop.load(SeqCst) {
-            let batch: String = (sent..sent + 10)
+            let next = if sent < heard.load(SeqCst) + AHEAD { sent + 10 } else { sent };
+            let batch: String = (sent..next)
                 .map(|number| {
                     format!(
                         "<message to='{JULIET}' type='chat' id='{number}'><body>{number}</body></message>"
                     )
                 })
                 .collect();
-            sent += 10;
+            sent = next;
             back.extend(romeo.sends(&batch).settles().iter().filter_map(number));
         }
         (sent, back)
@@ -220,13 +228,15 @@ fn whoever_comes_and_goes_hears_all_of_a_talker_once_and_in_order() {
         "limits.offline_bytes_max = 100000000",
     ]);
     let stop = Arc::new(AtomicBool::new(false));
-    let talking = talks(play.take("romeo/orchard"), stop.clone());
+    let heard_of = Arc::new(AtomicUsize::new(0));
+    let talking = talks(play.take("romeo/orchard"), stop.clone(), heard_of.clone());
     let mut heard: Vec<usize> = Vec::new();
     for round in 0..40 {
         let mut juliet = play.logged_in("juliet/balcony");
         juliet.sends("<presence/>");
         for _ in 0..20 + round {
             heard.extend(number(&juliet.takes()));
+            heard_of.store(heard.len(), SeqCst);
         }
         // It closes its stream, and reads what is still written to it.
         juliet.sends("</stream:stream>");
