@@ -22,6 +22,14 @@ class Figures:
         """That, as a multiple of the bare relay's."""
         return quotient(self.cpu_us(phase, server), self.cpu_us(phase, "r1"))
 
+    def for_roster_us(self, server, index=-1):
+        """What a login with a roster costs more than one without."""
+        return self.run("login-roster", server, index).get("server_cpu_us_for_roster")
+
+    def empty_us(self, server, index=-1):
+        """What a login without contacts cost in the same run."""
+        return self.run("login-roster", server, index).get("server_cpu_us_per_op_empty")
+
     def p99_ms(self, phase, server):
         latency = self.run(phase, server).get("latency_us") or {}
         return latency["p99"] / 1000 if "p99" in latency else None

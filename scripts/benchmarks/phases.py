@@ -15,6 +15,9 @@ EVERY = ["rjabberd", *REFERENCES, "ejabberd", "prosody"]
 # R2 and R3 say where the time of a message goes; logging in and being idle is the same in all three.
 USUAL = ["rjabberd", "r1", "ejabberd", "prosody"]
 WITH_TLS = ["rjabberd", "ejabberd", "prosody"]
+# The relays have no rosters.
+WITH_ROSTERS = ["rjabberd", "ejabberd", "prosody"]
+CONTACTS = [50, 500]
 SIZES = [1_000, 5_000, 15_000]
 TALKERS = 1_000
 STANZA_BYTES = 245
@@ -32,9 +35,15 @@ class Phase:
     tls: bool = False
     # Other runs for servers that would take too long with these.
     runs_of: dict = field(default_factory=dict)
+    # Runs that are not measured, after which the server is started anew on what they left.
+    before: list = field(default_factory=list)
+    before_of: dict = field(default_factory=dict)
 
     def runs_on(self, server):
         return self.runs_of.get(server, self.runs)
+
+    def before_on(self, server):
+        return self.before_of.get(server, self.before)
 
 
 def all_phases(small):
@@ -64,6 +73,36 @@ def all_phases(small):
     for size, sessions in sizes.items():
         crowd = chat + ["--window", 1, "--idle-sessions", sessions, "--idle-seconds", 1]
         phases.append(Phase(f"crowd-{size}", EVERY, [("chat", crowd)]))
+    return phases + with_contacts(part, seconds)
+
+
+def with_contacts(part, seconds):
+    """Phases whose accounts have each other as contacts, which the generator arranges by the protocol first."""
+    contacts = [number // (5 if part > 1 else 1) // 2 * 2 for number in CONTACTS]
+    # In the second, senders have as many contacts as the others are; those have only the senders.
+    few = ["--sessions", 4 * contacts[0], "--senders", 20, "--contacts", contacts[0]]
+    many = ["--sessions", contacts[1] + 4, "--senders", 4, "--contacts", contacts[1], "--only-senders"]
+    more = ["--seconds", seconds, "--settle", 1]
+    phases = [Phase(f"presence-{CONTACTS[0]}", WITH_ROSTERS, [("presence", few + more)])]
+    phases.append(Phase(f"presence-{CONTACTS[1]}", WITH_ROSTERS, [("presence", many + more)]))
+
+    def login(accounts):
+        one = ["--sessions", accounts, "--contacts", contacts[0], "--concurrency", 20, "--settle", 0]
+        again = one + ["--logins", 3 * accounts]
+        return [("login-roster", one), ("login-roster", again)]
+
+    def rosters(accounts):
+        return [("contacts", ["--layout", "halves", "--sessions", 2 * accounts, "--contacts", contacts[0]])]
+
+    # Prosody writes the whole roster for each change: these are minutes.
+    full, less = max(1_000 // part, contacts[0]), max(300 // part, contacts[0])
+    slow = ("ejabberd", "prosody")
+    phases.append(
+        Phase(
+            "login-roster", WITH_ROSTERS, login(full), runs_of={name: login(less) for name in slow},
+            before=rosters(full), before_of={name: rosters(less) for name in slow},
+        )
+    )
     return phases
 
 
@@ -89,8 +128,12 @@ def run_one(phase, server):
             row["starts_s"] = starts(server)
         else:
             runs = phase.runs_on(server.name)
-            row["commands"] = [generator.shown(what, arguments, phase.tls) for what, arguments in runs]
+            shown = phase.before_on(server.name) + runs
+            row["commands"] = [generator.shown(what, arguments, phase.tls) for what, arguments in shown]
             with server:
+                for what, arguments in phase.before_on(server.name):
+                    generator.run(server, what, arguments, phase.tls)
+                    server.restart()
                 if phase.name.startswith("idle-"):
                     time.sleep(SETTLE_S)
                 row["runs"] = [generator.run(server, what, arguments, phase.tls) for what, arguments in runs]
@@ -120,6 +163,7 @@ def one_line(run):
     units = {
         "operations": "operations",
         "server_cpu_us_per_op": "µs each",
+        "server_cpu_us_for_roster": "µs of that for the roster",
         "kib_per_session": "KiB a session",
         "idle_cpu_percent": "% of a core when idle",
     }

@@ -31,6 +31,7 @@ def run():
                 report[f"chat_w{window}"] = chat(pair, window)
             report["login_us"] = [login(server) for server in pair]
             report["p99_ms"] = [p99(server) for server in pair]
+            report["presence_us"] = presence(pair[0])
     report["instructions"] = counted()
     kept = setup.target() / "bench" / "quick.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,16 @@ def p99(server):
     return generator.run(server, "rate", arguments)["latency_us"]["p99"] / 1000
 
 
+def presence(server):
+    """Of rjabberd alone, for the relay has no rosters; the 2,500 pairs of contacts are made first."""
+    arguments = ["--sessions", 100, "--contacts", 50, "--senders", 20, "--seconds", 5, "--settle", 0]
+    try:
+        return generator.run(server, "presence", arguments)["server_cpu_us_per_op"]
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return None
+
+
 def counted():
     how = instructions.way()
     if how is None:
@@ -86,6 +97,8 @@ def tell(report):
         print(f"{line:34}{middle[0]:10.2f}{middle[1]:10.2f}{middle[2]:8.2f}   {ratios[0]:.2f} … {ratios[-1]:.2f}")
     for line, key in (("login, µs", "login_us"), ("p99 at 1,000 messages/s, ms", "p99_ms")):
         print(f"{line:34}{report[key][0]:10.2f}{report[key][1]:10.2f}")
+    if report["presence_us"] is not None:
+        print(f"{'presence to 50 contacts, µs each':34}{report['presence_us']:10.2f}")
     counted = report["instructions"]
     if not counted["by"]:
         print("instructions: neither perf nor callgrind counts here " + counted.get("fault", ""))

@@ -5,7 +5,7 @@ import statistics
 from . import charts, setup
 from .charts import number
 from .figures import Figures, quotient
-from .phases import EVERY, SIZES
+from .phases import CONTACTS, EVERY, SIZES, WITH_ROSTERS
 
 NAMES = {"rjabberd": "rjabberd", "r1": "R1", "r2": "R2", "r3": "R3", "ejabberd": "ejabberd", "prosody": "Prosody"}
 COMPARED = ["rjabberd", "r1", "ejabberd", "prosody"]
@@ -69,6 +69,10 @@ def summary(f):
         budget("CPU of 15,000 idle sessions, % of a core", lambda s: f.idle_share("plain", 15_000, s), None, 1, 0.2),
         budget("Latency at 1,000 messages/s, p99, ms", lambda s: f.p99_ms("rate-1000", s), None, 1, 0.4),
         budget("Start to first stream features, ms", f.start_ms, None, 100, 30),
+        budget("Presence to 50 contacts, µs of CPU for one delivered", lambda s: f.cpu_us("presence-50", s), None, 12, 6),
+        budget("The same to 500 contacts", lambda s: f.cpu_us("presence-500", s), None, None, None),
+        budget("Login with a roster of 50, first: µs of CPU more than with none", lambda s: f.for_roster_us(s, 0), None, 40, None),
+        budget("The same users again", lambda s: f.for_roster_us(s, 1), None, 40, None),
     ]
     titles = ["", *(NAMES[name] for name in COMPARED), "must", "aim", "rjabberd holds"]
     return "## Budgets\n" + table(titles, rows) + "\nR1 is the bare relay; “× R1” is against it in the same run.\n"
@@ -82,13 +86,14 @@ def budget(label, figure, ratio_of, must, aim):
     cells = [shown(values[name]) for name in COMPARED]
     if ratio_of and own:
         cells[0] += f" ({own:.2f} × R1)"
-    if own is None:
+    if own is None or must is None:
         verdict = "–"
-    elif own <= aim:
+    elif aim is not None and own <= aim:
         verdict = "aim"
     else:
         verdict = "must" if own <= must else "**no**"
-    return [label, *cells, f"≤ {must:g}{unit}", f"≤ {aim:g}{unit}", verdict]
+    limits = ["–" if limit is None else f"≤ {limit:g}{unit}" for limit in (must, aim)]
+    return [label, *cells, *limits, verdict]
 
 
 def anatomy(f):
@@ -126,11 +131,16 @@ def draw(f):
         (NAMES[name], [(0, f.cpu_us("chat-w1", name))] + [(size, f.cpu_us(f"crowd-{size}", name)) for size in SIZES])
         for name in EVERY
     ]
+    presence = [
+        (f"to {number} contacts", [(NAMES[name], f.cpu_us(f"presence-{number}", name)) for name in WITH_ROSTERS])
+        for number in CONTACTS
+    ]
     return {
         "message": charts.bars("CPU of the server for one message", "µs", per_message),
         "login": charts.bars("CPU of the server for one login", "µs", logins),
         "memory": charts.bars("Memory of one idle session", "KiB", memory),
         "crowd": charts.lines("CPU for one message beside idle sessions", "µs", "idle sessions", crowd),
+        "presence": charts.bars("CPU of the server for one presence delivered", "µs", presence),
     }
 
 
@@ -140,6 +150,7 @@ def pictures(drawn):
         "login": "CPU of the server for one login, plain and TLS",
         "memory": "Memory of one idle session, by number of sessions",
         "crowd": "CPU for one message against the number of idle sessions",
+        "presence": "CPU of the server for one presence delivered to a contact, by server and number of contacts",
     }
     return "## Charts\n" + "\n".join(f"![{titles[name]}](performance/{name}.svg)\n" for name in drawn)
 
@@ -168,7 +179,31 @@ def details(f):
             rows.append([f"{label}, % of a core", *(shown(f.idle_share(kind, size, name)) for name in COMPARED)])
     parts.append("### Idle sessions: KiB each\n" + table(titles, rows))
     parts.append("Traffic is 100 messages each way; where a cell is empty it was left out, because it takes too long.\n")
+    parts.append("### Presence and rosters\n" + table(["", *(NAMES[name] for name in WITH_ROSTERS)], contacts(f)))
+    parts.append(
+        "A presence is counted where it arrives: a change of somebody with 50 contacts is 50. Logins with a roster and without "
+        "took turns in one run.\n"
+    )
     return "\n".join(parts)
+
+
+def contacts(f):
+    """The rows of what only servers with rosters do."""
+    figures = []
+    for number in CONTACTS:
+        phase = f"presence-{number}"
+        figures += [
+            (f"presence to {number} contacts, µs of server CPU for one delivered", lambda s, phase=phase: f.cpu_us(phase, s)),
+            (f"presence to {number} contacts, delivered per second", lambda s, phase=phase: f.per_second(phase, s)),
+            (f"presence to {number} contacts, p99 of the latency, ms", lambda s, phase=phase: f.p99_ms(phase, s)),
+        ]
+    for index, when in ((0, "first"), (1, "again")):
+        figures += [
+            (f"login with a roster of 50, {when}, µs of server CPU", lambda s, index=index: f.cpu_us("login-roster", s, index)),
+            (f"login with an empty one, {when}", lambda s, index=index: f.empty_us(s, index)),
+            ("the difference", lambda s, index=index: f.for_roster_us(s, index)),
+        ]
+    return [[label, *(shown(figure(name)) for name in WITH_ROSTERS)] for label, figure in figures]
 
 
 def unclean_runs(results):
@@ -215,7 +250,8 @@ roster, disco, ping and sessions; no archive and no federation. rjabberd logs as
 ejabberd and Prosody only warnings, which is the better for them. All listen on the loopback interface. A server is
 started on a copy of the same 20,000 accounts for each phase. “First” logins are the first of those users since the
 server started, “again” the same users once more. R1 to R3 answer the login from a can: their logins show what the
-connections alone cost.
+connections alone cost. Contacts are made by the protocol, which is not counted: everybody sees everybody who is in the
+roster. For the logins with rosters, whose contacts are offline, the server is then started anew.
 
 What `scripts/bench` ran, with target, domain, password, source addresses and the server's process left out:
 

@@ -66,6 +66,14 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.renew()
+        self.begin()
+
+    def restart(self):
+        """Ends it and starts it again on the data that it has."""
+        self.stop()
+        self.begin()
+
+    def begin(self):
         self.ports = {"none": free_port(), "direct": free_port()}
         self.configure()
         began = time.monotonic()

@@ -16,6 +16,9 @@ use crate::{
     tls::{Tls, TlsMode},
 };
 
+/// Messages of each talker before measuring, where messages are counted and not time.
+const WARMUP_MESSAGES_MAX: u32 = 20;
+
 /// Puts load on an XMPP server and says what it costs: CPU time per operation, memory per session, latency.
 #[derive(Debug, Parser)]
 #[command(name = "rjabberd-load", version)]
@@ -36,6 +39,12 @@ pub enum Command {
     Chat(Options),
     /// Sessions in pairs, a fixed number of messages a second in all, whatever the server does.
     Rate(Options),
+    /// Makes sessions each other's contacts, and measures nothing else.
+    Contacts(Options),
+    /// Sessions with contacts, all online: some change their presence, each when all its contacts have had the last.
+    Presence(Options),
+    /// Logins with a roster against logins without; `contacts --layout halves` makes the rosters.
+    LoginRoster(Options),
     /// Prints accounts for `rjabberd user import`.
     Accounts(Accounts),
 }
@@ -52,6 +61,15 @@ pub enum MechanismName {
     /// The password as it is.
     #[value(name = "PLAIN")]
     Plain,
+}
+
+/// Who has whom as a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LayoutName {
+    /// Each has its neighbours in a ring.
+    Ring,
+    /// Each of the first half has some of the second half.
+    Halves,
 }
 
 /// What all phases take.
@@ -87,10 +105,11 @@ pub struct Options {
     /// The certificates, in PEM, that the server's must be signed by.
     #[arg(long, conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
-    /// Sessions; in chat and rate, those that talk. An odd one is left out there.
+    /// Sessions; in chat and rate, those that talk (an odd one is left out); in login-roster, those with a roster, and as
+    /// many without.
     #[arg(long, default_value_t = 100, value_parser = at_least_one)]
     pub sessions: usize,
-    /// Logins in all (login). They go round the sessions; as many as sessions if not given.
+    /// Logins in all (login), or of each kind (login-roster). They go round the sessions; as many as sessions if not given.
     #[arg(long, value_parser = at_least_one)]
     pub logins: Option<usize>,
     /// Logins under way at a time.
@@ -102,13 +121,13 @@ pub struct Options {
     /// Messages each talker has under way (chat).
     #[arg(long, default_value_t = 1)]
     pub window: u32,
-    /// Messages of each talker (chat); else it goes on for --seconds.
+    /// Messages of each talker (chat), or presences of each sender (presence); else it goes on for --seconds.
     #[arg(long, conflicts_with = "seconds")]
     pub messages: Option<u32>,
-    /// How long it is measured (chat, rate).
+    /// How long it is measured (chat, rate, presence).
     #[arg(long, value_parser = seconds)]
     pub seconds: Option<Duration>,
-    /// What is not measured before it is (chat, rate).
+    /// What is not measured before it is (chat, rate, presence).
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub warmup: Duration,
     /// Messages a second in all (rate).
@@ -132,6 +151,18 @@ pub struct Options {
     /// Bytes of each message in all, as sent.
     #[arg(long, conflicts_with = "body_bytes")]
     pub stanza_bytes: Option<usize>,
+    /// Contacts of each session (contacts, presence), or of each that has some (login-roster).
+    #[arg(long, default_value_t = 50, value_parser = at_least_one)]
+    pub contacts: usize,
+    /// Who has whom (contacts).
+    #[arg(long, value_enum, default_value = "ring")]
+    pub layout: LayoutName,
+    /// Sessions that change their presence (presence).
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    pub senders: usize,
+    /// Only senders have that many contacts; the others have the senders that have them (presence).
+    #[arg(long)]
+    pub only_senders: bool,
     /// Own addresses to connect from, in turn: one has some 28,000 ports.
     #[arg(long, value_delimiter = ',')]
     pub source: Vec<IpAddr>,
@@ -253,6 +284,13 @@ impl Options {
         match self.messages {
             Some(each) => Limit::Messages(each),
             None => Limit::Time(self.seconds.unwrap_or(Duration::from_secs(10))),
+        }
+    }
+    /// How long is talked before that is measured.
+    pub fn warmup(&self) -> Limit {
+        match self.limit() {
+            Limit::Messages(each) => Limit::Messages((each / 10).clamp(1, WARMUP_MESSAGES_MAX)),
+            Limit::Time(_) => Limit::Time(self.warmup),
         }
     }
 }

@@ -47,7 +47,10 @@ pub struct Target {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Its login is done.
-    LoggedIn,
+    LoggedIn {
+        /// Entries of its roster.
+        contacts: usize,
+    },
     /// An element came.
     Stanza(&'a [u8]),
     /// It is closed, as we wished.
@@ -333,10 +336,10 @@ impl Engine {
                 Login::open(account, &mut session.out);
             }
             Next::NewStream => session.inbound = Default::default(),
-            Next::Done(jid) => {
+            Next::Done(jid, contacts) => {
                 let other = (jid != account.jid(index)).then(|| jid.into_boxed_str());
                 session.state = State::Live(other);
-                work.on(self, index, Event::LoggedIn, now);
+                work.on(self, index, Event::LoggedIn { contacts }, now);
             }
         }
         Ok(())
@@ -368,20 +371,27 @@ impl Engine {
     }
 }
 
-/// Answers a ping (XEP-0199) and nothing else.
+/// Answers a ping (XEP-0199) and a roster push (RFC 6121, 2.1.6), and nothing else.
 fn answer(tag: &Tag<'_>, iq: &[u8], out: &mut Vec<u8>) {
-    let is_ping = child(iq, "ping").is_some();
-    out.extend_from_slice(if is_ping { b"<iq type='result' id='" } else { b"<iq type='error' id='" });
+    let is_known = match tag.attribute("type").as_deref() {
+        Some("set") => child(iq, "query").is_some_and(is_roster),
+        _ => child(iq, "ping").is_some(),
+    };
+    out.extend_from_slice(if is_known { b"<iq type='result' id='" } else { b"<iq type='error' id='" });
     escape(&tag.attribute("id").unwrap_or_default(), out);
     if let Some(from) = tag.attribute("from") {
         out.extend_from_slice(b"' to='");
         escape(&from, out);
     }
-    out.extend_from_slice(if is_ping {
+    out.extend_from_slice(if is_known {
         b"'/>".as_slice()
     } else {
         b"'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
     });
+}
+
+fn is_roster(query: &[u8]) -> bool {
+    Tag::first(query).and_then(|tag| tag.attribute("xmlns")).is_some_and(|name| name == "jabber:iq:roster")
 }
 
 #[cfg(test)]
@@ -389,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ping_is_answered_and_other_queries_are_refused() {
+    fn a_ping_and_a_roster_push_are_answered_and_other_queries_are_refused() {
         let said = |iq: &str| {
             let mut out = Vec::new();
             answer(&Tag::first(iq.as_bytes()).unwrap(), iq.as_bytes(), &mut out);
@@ -397,6 +407,9 @@ mod tests {
         };
         let ping = said("<iq type='get' id='a&amp;b' from='x@y'><ping xmlns='urn:xmpp:ping'/></iq>");
         assert_eq!(ping, "<iq type='result' id='a&amp;b' to='x@y'/>");
+        let push = said("<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>");
+        assert_eq!(push, "<iq type='result' id='1'/>");
+        assert!(said("<iq type='set' id='1'><query xmlns='x'/></iq>").contains("service-unavailable"));
         assert!(said("<iq type='get' id='1'><query/></iq>").contains("service-unavailable"));
     }
 }

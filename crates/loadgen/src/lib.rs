@@ -1,14 +1,16 @@
 //! `rjabberd-load`: load for any XMPP server, and what it costs.
 //!
 //! One thread carries all sessions: [`engine`] waits for sockets, [`login`] is a client's way to a session as a pure
-//! machine, [`scanner`] finds where stanzas end, [`talk`] sends messages and looks for every one of them, [`process`]
-//! reads the server's CPU time and memory from the kernel, [`phases`] puts it together.
+//! machine, [`scanner`] finds where stanzas end, [`talk`] sends messages and looks for every one of them, [`contacts`] makes
+//! sessions each other's contacts, [`broadcast`] does with presences what [`talk`] does with messages, [`process`] reads the server's CPU time and memory from the kernel, [`phases`] puts it together.
 //!
 //! It uses no crate of the server: what both got wrong would look right.
 
 pub mod accounts;
+pub mod broadcast;
 mod chart;
 pub mod command_line;
+pub mod contacts;
 pub mod driver;
 pub mod element;
 pub mod engine;
@@ -20,6 +22,7 @@ pub mod measure;
 pub mod message;
 pub mod page;
 pub mod phases;
+mod presence;
 pub mod process;
 pub mod scanner;
 pub mod scram;
@@ -54,6 +57,9 @@ pub fn main() -> ExitCode {
         Command::Idle(options) => phase(Phase::Idle, &options),
         Command::Chat(options) => phase(Phase::Chat, &options),
         Command::Rate(options) => phase(Phase::Rate, &options),
+        Command::Contacts(options) => phase(Phase::Contacts, &options),
+        Command::Presence(options) => phase(Phase::Presence, &options),
+        Command::LoginRoster(options) => phase(Phase::LoginRoster, &options),
         Command::Accounts(wanted) => accounts::write(&wanted, &mut BufWriter::new(io::stdout().lock()))
             .map(|()| true)
             .map_err(Into::into),

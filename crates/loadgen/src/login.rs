@@ -72,8 +72,8 @@ pub enum Next {
     StartTls,
     /// A new stream begins: the server's header comes next.
     NewStream,
-    /// The session stands; this is its address.
-    Done(String),
+    /// The session stands: its address, and how many entries its roster has.
+    Done(String, usize),
 }
 
 /// What is waited for.
@@ -278,7 +278,8 @@ impl Login {
             // A server without rosters says so, which is an answer too.
             Stage::Roster { jid } => {
                 out.extend_from_slice(b"<presence/>");
-                return Ok(Next::Done(std::mem::take(jid)));
+                let contacts = child(iq, "query").map_or(0, |query| children(query).len());
+                return Ok(Next::Done(std::mem::take(jid), contacts));
             }
             _ => return Err(self.unexpected(iq)),
         }
@@ -342,7 +343,7 @@ mod tests {
                 ("<iq type='error' id='roster'><error/></iq>", "<presence/>"),
             ],
         );
-        assert_eq!(done.unwrap(), Next::Done("u7@localhost/other".to_owned()));
+        assert_eq!(done.unwrap(), Next::Done("u7@localhost/other".to_owned(), 0));
     }
 
     #[test]
@@ -357,10 +358,10 @@ mod tests {
                 ("<features><bind/><session/></features>", "id='bind'"),
                 ("<iq type='result' id='bind'/>", "id='session'"),
                 ("<iq type='result' id='session'/>", "id='roster'"),
-                ("<iq type='result' id='roster'/>", "<presence/>"),
+                ("<iq type='result' id='roster'><query><item/><item/></query></iq>", "<presence/>"),
             ],
         );
-        assert_eq!(done.unwrap(), Next::Done("u7@localhost/load".to_owned()));
+        assert_eq!(done.unwrap(), Next::Done("u7@localhost/load".to_owned(), 2));
     }
 
     #[test]

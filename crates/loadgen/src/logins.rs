@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -12,12 +13,14 @@ use crate::{
 };
 
 /// How logins are paced.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pace {
-    /// All that are to be made.
-    pub total: usize,
+    /// Which logins: so many are left out as if they had been made, and so many will be when it is over.
+    pub numbers: Range<usize>,
     /// The sessions that they go round.
-    pub slots: usize,
+    pub slots: Range<usize>,
+    /// Entries that every roster must have; any number if not given.
+    pub contacts: Option<usize>,
     /// At a time.
     pub concurrency: usize,
     /// How long one may take.
@@ -49,8 +52,8 @@ impl Logins {
     /// Nothing has begun.
     pub fn new(pace: Pace) -> Logins {
         Logins {
+            begun: pace.numbers.start,
             pace,
-            begun: 0,
             flying: HashMap::new(),
             done: 0,
             failed: 0,
@@ -65,11 +68,11 @@ impl Logins {
     }
 
     fn fill(&mut self, engine: &mut Engine) {
-        while self.begun < self.pace.total
+        while self.begun < self.pace.numbers.end
             && self.flying.len() < self.pace.concurrency
             && !self.has_given_up()
         {
-            let index = self.begun % self.pace.slots;
+            let index = self.pace.slots.start + self.begun % self.pace.slots.len();
             if self.flying.contains_key(&index) {
                 return;
             }
@@ -117,7 +120,7 @@ impl Work for Logins {
 
     /// Whether all have come to their end.
     fn is_over(&self) -> bool {
-        self.flying.is_empty() && (self.begun == self.pace.total || self.has_given_up())
+        self.flying.is_empty() && (self.begun == self.pace.numbers.end || self.has_given_up())
     }
 
     fn operations(&self) -> u64 {
@@ -126,7 +129,10 @@ impl Work for Logins {
 
     fn on(&mut self, engine: &mut Engine, index: usize, event: Event<'_>, now: Instant) {
         match event {
-            Event::LoggedIn => {
+            Event::LoggedIn { contacts } => {
+                if let Some(wanted) = self.pace.contacts.filter(|wanted| *wanted != contacts) {
+                    self.errors.count(format!("a roster of {contacts} and not of {wanted}"));
+                }
                 if let Some(began) = self.flying.remove(&index) {
                     self.latencies.record(now.duration_since(began));
                     self.done += 1;

@@ -1,6 +1,6 @@
 //! What a phase came to, as one JSON object.
 
-use std::time::Duration;
+use std::{ops::Add, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -36,6 +36,13 @@ impl<'a> Watch<'a> {
     /// Until now.
     pub fn used(&self) -> Used {
         Used { server: self.server.cpu() - self.server_before, own: Processes::own().cpu() - self.own_before }
+    }
+}
+
+impl Add for Used {
+    type Output = Used;
+    fn add(self, other: Used) -> Used {
+        Used { server: self.server + other.server, own: self.own + other.own }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     logins::{Logins, Pace},
     measure::{Memory, Outcome, Used, Watch},
     message::Composer,
+    presence,
     process::Processes,
     talk::{Limit, Pattern, Schedule, Talk},
     tally::Errors,
@@ -16,11 +17,9 @@ use crate::{
 };
 
 /// What is still on its way when the last login is done: its presence, above all.
-const TRAIL: Duration = Duration::from_millis(300);
+pub(crate) const TRAIL: Duration = Duration::from_millis(300);
 /// Failed logins, with none that succeeded, after which a phase is given up.
 const FAILURES_MAX: u64 = 20;
-/// Messages of each talker before measuring, where messages are counted and not time.
-const WARMUP_MESSAGES_MAX: u32 = 20;
 
 /// Which phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +32,12 @@ pub enum Phase {
     Chat,
     /// Open loop.
     Rate,
+    /// Sessions become contacts.
+    Contacts,
+    /// Presences to contacts.
+    Presence,
+    /// Logins with a roster and without.
+    LoginRoster,
 }
 
 impl Phase {
@@ -43,6 +48,9 @@ impl Phase {
             Phase::Idle => "idle",
             Phase::Chat => "chat",
             Phase::Rate => "rate",
+            Phase::Contacts => "contacts",
+            Phase::Presence => "presence",
+            Phase::LoginRoster => "login-roster",
         }
     }
 }
@@ -71,7 +79,17 @@ pub fn run(phase: Phase, options: &Options) -> Result<Outcome, PhaseError> {
     if phase == Phase::Rate && options.messages.is_some() {
         return Err(PhaseError::Options("rate takes --seconds, not --messages".to_owned()));
     }
-    let sessions = if talks { talkers + options.idle_sessions } else { talkers };
+    let sessions = match phase {
+        Phase::LoginRoster => presence::KINDS * talkers,
+        _ if talks => talkers + options.idle_sessions,
+        _ => talkers,
+    };
+    if let Some(fault) = presence::layout(phase, options).and_then(|layout| layout.fault(talkers)) {
+        return Err(PhaseError::Options(fault.to_owned()));
+    }
+    if phase == Phase::Presence && options.senders > talkers {
+        return Err(PhaseError::Options("there cannot be more --senders than --sessions".to_owned()));
+    }
     let server = Processes::new(&options.server_pid, options.with_children).map_err(PhaseError::Options)?;
     let target = Target {
         address: options.address().map_err(PhaseError::Options)?,
@@ -92,6 +110,9 @@ pub fn run(phase: Phase, options: &Options) -> Result<Outcome, PhaseError> {
         Phase::Login => running.login()?,
         Phase::Idle => running.idle()?,
         Phase::Chat | Phase::Rate => running.talk(phase, talkers)?,
+        Phase::Contacts => running.contacts()?,
+        Phase::Presence => running.presence()?,
+        Phase::LoginRoster => running.login_roster()?,
     }
     running.driver.leave(sessions)?;
     let mut outcome = running.outcome;
@@ -99,23 +120,25 @@ pub fn run(phase: Phase, options: &Options) -> Result<Outcome, PhaseError> {
     Ok(outcome)
 }
 
-struct Running<'a> {
-    options: &'a Options,
-    driver: Driver,
-    sessions: usize,
+/// A phase that runs.
+pub(crate) struct Running<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) driver: Driver,
+    pub(crate) sessions: usize,
     before: Memory,
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 impl Running<'_> {
-    fn has_server(&self) -> bool {
+    pub(crate) fn has_server(&self) -> bool {
         !self.driver.server.is_empty()
     }
 
-    fn pace(&self, total: usize) -> Pace {
+    pub(crate) fn pace(&self, total: usize) -> Pace {
         Pace {
-            total,
-            slots: self.sessions,
+            numbers: 0..total,
+            slots: 0..self.sessions,
+            contacts: None,
             concurrency: self.options.concurrency,
             patience: self.options.login_timeout,
             failures_max: FAILURES_MAX,
@@ -147,7 +170,7 @@ impl Running<'_> {
     }
 
     /// Logs all sessions in. With one missing, what follows is not what was asked for.
-    fn enter(&mut self, errors: &mut Errors) -> Result<Option<Logins>, PhaseError> {
+    pub(crate) fn enter(&mut self, errors: &mut Errors) -> Result<Option<Logins>, PhaseError> {
         let mut logins = Logins::new(self.pace(self.sessions));
         let in_time = self.driver.drive("logging in", &mut logins, self.options.timeout)?;
         if in_time && logins.done == self.sessions as u64 && logins.errors.total() == 0 {
@@ -230,11 +253,7 @@ impl Running<'_> {
             _ => Pattern::Window(self.options.window.max(1)),
         };
         let limit = self.options.limit();
-        let warmup = match limit {
-            Limit::Messages(each) => Limit::Messages((each / 10).clamp(1, WARMUP_MESSAGES_MAX)),
-            Limit::Time(_) => Limit::Time(self.options.warmup),
-        };
-        let mut warm = self.prepare(b'w', talkers, pattern, warmup);
+        let mut warm = self.prepare(b'w', talkers, pattern, self.options.warmup());
         self.converse("warm-up", &mut warm, &mut Vec::new())?;
         let is_warm = warm.flying == 0;
         errors.add(warm.errors);

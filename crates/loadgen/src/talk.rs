@@ -268,7 +268,7 @@ impl Work for Talk {
         match event {
             Event::Stanza(element) => self.take(engine, index, element, now),
             Event::Failed(fault) => self.errors.count(format!("session lost: {fault}")),
-            Event::LoggedIn | Event::Closed => {}
+            Event::LoggedIn { .. } | Event::Closed => {}
         }
     }
 }

@@ -61,6 +61,11 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
+    /// Counts those of another tally too.
+    pub fn add(&mut self, others: &Latencies) {
+        self.0.add(&others.0).expect("the bounds are the same");
+    }
+
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.0.len()

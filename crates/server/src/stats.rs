@@ -27,6 +27,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "offload_waiting": offload_waiting,
         "offload_refused": offload_refused,
         "stanzas": stanzas(system),
+        "reports": reports(system),
         "store": stored(store),
         "log_lines_dropped": crate::logging::dropped_total(),
     })
@@ -79,6 +80,11 @@ fn stanzas(system: &System) -> Value {
         "dropped": routed.dropped,
         "came_back": routed.came_back,
     })
+}
+
+fn reports(system: &System) -> Map<String, Value> {
+    let counts = system.im.reports.counts().into_iter();
+    counts.map(|(reason, count)| (reason.to_owned(), count.into())).collect()
 }
 
 fn stored(store: &SqliteStore) -> Value {

@@ -3,6 +3,7 @@
 //! - [`Server`] starts the `rjabberd` program on a folder of its own, reads its log and its figures, stops, kills and
 //!   restarts it.
 //! - [`Client`] is a small blocking XMPP client: it sends raw text, reads raw XML and compares it with a template.
+//! - [`Stream`] is one for programs with thousands of clients: asynchronous, and without panics.
 //! - [`Play`] joins the two, so that a test reads like a conversation.
 //!
 //! It does not use any crate of the server: what both got wrong would look right. Every wait has a deadline
@@ -20,6 +21,7 @@ mod pieces;
 mod play;
 mod scram;
 mod server;
+mod stream;
 mod tls;
 mod wire;
 
@@ -33,6 +35,7 @@ pub use pieces::{Piece, Pieces};
 pub use play::{PASSWORD, Play};
 pub use scram::{Hash, SaltedPassword, Scram};
 pub use server::{Server, alive, localhost_config};
+pub use stream::{Fault, Stream};
 
 /// How long anything is waited for before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

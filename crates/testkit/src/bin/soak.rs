@@ -10,26 +10,16 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rjabberd_testkit::{
-    Figures, Hash, Node, Piece, Pieces, SaltedPassword, Scram, Server, alive, localhost_config,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Semaphore,
-};
+use rjabberd_testkit::{Fault, Figures, Piece, SaltedPassword, Server, Stream, alive, localhost_config};
+use tokio::sync::Semaphore;
 
 /// Logins under way at one time.
 const LOGINS_AT_ONCE: usize = 50;
-/// How long the server may take to answer one thing.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// By how much resident memory may differ after equal rounds.
 const MEMORY_SLACK_PERCENT: u64 = 10;
-
-type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Fault> {
@@ -192,15 +182,7 @@ fn per_second(count: usize, began: Instant) -> u64 {
 }
 
 /// One client.
-struct Talker {
-    socket: TcpStream,
-    pieces: Pieces,
-}
-
-const HEADER: &str = "<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-                      xmlns:stream='http://etherx.jabber.org/streams'>";
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
-const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+struct Talker(Stream);
 
 impl Talker {
     /// Connects, logs in and binds.
@@ -209,50 +191,10 @@ impl Talker {
         index: usize,
         salted: &mut Option<SaltedPassword>,
     ) -> Result<Talker, Fault> {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
-        let mut talker = Talker { socket, pieces: Pieces::default() };
-        talker.open().await?;
-        let mut scram = Scram::new(Hash::Sha1, &user(index), &format!("nonce-of-client-{index}"));
-        let challenge = talker
-            .ask(
-                &format!("<auth xmlns='{SASL}' mechanism='SCRAM-SHA-1'>{}</auth>", scram.first()),
-                "challenge",
-            )
-            .await?;
-        let answer = scram.answer(&challenge.text, &format!("password-{index}"), salted)?;
-        let success = talker.ask(&format!("<response xmlns='{SASL}'>{answer}</response>"), "success").await?;
-        if !scram.verifies(&success.text) {
-            return Err("the server's signature is wrong".into());
-        }
-        talker.open().await?;
-        let bind = format!(
-            "<iq type='set' id='bind'><bind xmlns='{BIND}'><resource>soak</resource></bind></iq><presence/>"
-        );
-        talker.ask(&bind, "iq").await?;
-        Ok(talker)
-    }
-
-    async fn open(&mut self) -> Result<(), Fault> {
-        self.write(HEADER).await?;
-        match self.piece().await? {
-            Some(Piece::Header(_)) => {}
-            piece => return Err(format!("no stream header: {piece:?}").into()),
-        }
-        match self.piece().await? {
-            Some(Piece::Element(node)) if node.name == "stream:features" => Ok(()),
-            piece => Err(format!("no stream features: {piece:?}").into()),
-        }
-    }
-
-    async fn ask(&mut self, text: &str, wanted: &str) -> Result<Node, Fault> {
-        self.write(text).await?;
-        match self.piece().await? {
-            Some(Piece::Element(node)) if node.name == wanted && node.attribute("type") != Some("error") => {
-                Ok(node)
-            }
-            piece => Err(format!("no {wanted}: {piece:?}").into()),
-        }
+        let mut stream = Stream::connect(address, "localhost").await?;
+        stream.logs_in(&user(index), &format!("password-{index}"), salted).await?;
+        stream.binds("soak", "<presence/>").await?;
+        Ok(Talker(stream))
     }
 
     /// Sends all messages to the partner's full JID and reads as many from it.
@@ -260,7 +202,7 @@ impl Talker {
         let mut heard = Vec::with_capacity(messages);
         let partner = user(partner);
         for number in 0..messages {
-            self.write(&format!(
+            self.0.says(&format!(
                 "<message type='chat' id='{number}' to='{partner}@localhost/soak'><body>number {number} of a talk \
                  between two</body></message>"
             ))
@@ -278,7 +220,7 @@ impl Talker {
 
     async fn hear(&mut self, heard: &mut Vec<usize>, partner: &str) -> Result<(), Fault> {
         loop {
-            match self.piece().await? {
+            match self.0.piece().await? {
                 Some(Piece::Element(node)) if node.name == "message" => {
                     let from = node.attribute("from").unwrap_or_default();
                     if node.attribute("type") != Some("chat") || from != format!("{partner}@localhost/soak") {
@@ -295,8 +237,8 @@ impl Talker {
 
     /// Ends the stream. A message that still comes was sent twice.
     async fn leave(mut self) -> Result<(), Fault> {
-        self.write("</stream:stream>").await?;
-        while let Some(piece) = self.piece().await? {
+        self.0.says("</stream:stream>").await?;
+        while let Some(piece) = self.0.piece().await? {
             if let Piece::Element(node) = piece
                 && node.name == "message"
             {
@@ -304,22 +246,5 @@ impl Talker {
             }
         }
         Ok(())
-    }
-
-    async fn write(&mut self, text: &str) -> Result<(), Fault> {
-        Ok(tokio::time::timeout(PATIENCE, self.socket.write_all(text.as_bytes())).await??)
-    }
-
-    async fn piece(&mut self) -> Result<Option<Piece>, Fault> {
-        loop {
-            if let Some(piece) = self.pieces.next_piece()? {
-                return Ok(Some(piece));
-            }
-            let mut buffer = [0; 4096];
-            match tokio::time::timeout(PATIENCE, self.socket.read(&mut buffer)).await?? {
-                0 => return Ok(None),
-                count => self.pieces.push(&buffer[..count]),
-            }
-        }
     }
 }
