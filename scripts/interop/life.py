@@ -31,7 +31,10 @@ class Play:
         kind, mechanism = self.casts[role]
         user = f"{role}{kind.replace('.', '')}"
         peer = self.peers[role] = await Peer.start(kind, self.server, user, mechanism)
-        return await peer.online(mechanism)
+        await peer.online(mechanism)
+        # RFC 6121, 2.2: only who asked for the roster is told of pushes and of answers to subscriptions.
+        await peer.asks("roster")
+        return peer
 
     async def begin(self) -> None:
         self.one, self.other = [await self.enter(role) for role in ROLES]

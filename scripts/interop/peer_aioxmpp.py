@@ -140,7 +140,7 @@ async def obey(client, command):
             answer = await client.send(aioxmpp.IQ(aioxmpp.IQType.GET, payload=aioxmpp.blocking.xso.BlockList()))
             tell(event="done", what="blocked", value=sorted(map(str, answer.items)))
         case "vcard_set":
-            card = aioxmpp.vcard.VCard()
+            card = aioxmpp.vcard.xso.VCard()
             lxml.etree.SubElement(card.elements, VCARD).text = command["name"]
             await client.summon(aioxmpp.vcard.VCardService).set_vcard(card)
             tell(event="done", what="vcard_set", value="set")
@@ -174,6 +174,7 @@ def saw(stanza):
     kind = stanza.type_.value or "available"
     status = stanza.status.any() if stanza.status else None
     tell(event="presence", type=kind, show=stanza.show.value, status=status, **{"from": str(stanza.from_)})
+    return stanza
 
 
 def pushed(item, subscription=None):
@@ -182,9 +183,7 @@ def pushed(item, subscription=None):
 
 def watch_contacts(client):
     """Tells of every presence, and of what pushes change."""
-    presences = client.summon(aioxmpp.dispatcher.SimplePresenceDispatcher)
-    for kind in aioxmpp.PresenceType:
-        presences.register_callback(kind, None, saw)
+    client.stream.app_inbound_presence_filter.register(saw, 0)
     contacts = client.summon(aioxmpp.RosterClient)
     contacts.on_entry_added.connect(pushed)
     contacts.on_entry_subscription_state_changed.connect(pushed)
