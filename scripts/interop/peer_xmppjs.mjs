@@ -20,6 +20,8 @@ const peer = client({
   service: `xmpp://${settings.host}:${settings.port}`,
   domain: me.domain,
   resource: me.resource,
+  // Its SCRAM is JavaScript and may take longer than the 2 s that it gives itself.
+  timeout: 20_000,
   credentials: async (authenticate, mechanisms) => {
     if (!mechanisms.includes(settings.mechanism)) throw new Error(`${settings.mechanism} is not offered`);
     await authenticate({ username: me.local, password: settings.password }, settings.mechanism);
