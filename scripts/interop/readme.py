@@ -10,11 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
+from terminal import Tmux, until
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE_S = 60
 BUILD_S = 1200
 PORT = 5222
 
@@ -22,39 +22,6 @@ PORT = 5222
 def fences(text):
     for match in re.finditer(r"^```(\S*)(?: (\w+))?\n(.*?)^```$", text, re.M | re.S):
         yield match.group(1), match.group(2), match.group(3)
-
-
-def until(what, deed, patience=PATIENCE_S):
-    """Asks again until the answer is yes."""
-    deadline = time.monotonic() + patience
-    while not (answer := deed()):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"readme: waited {patience} s for {what}")
-        time.sleep(0.1)
-    return answer
-
-
-class Tmux:
-    """Profanity in a terminal of its own, with a home of its own."""
-
-    def __init__(self, home):
-        self.name = f"rjabberd-readme-{os.getpid()}"
-        self.run("new-session", "-d", "-x", "200", "-y", "50", "env", f"HOME={home}", "TERM=screen", "profanity")
-        until("Profanity", lambda: "Profanity" in self.screen())
-
-    def run(self, *arguments):
-        command = ["tmux", "-L", self.name, "-f", "/dev/null", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    def screen(self):
-        return self.run("capture-pane", "-p", "-S", "-200")
-
-    def type(self, line):
-        self.run("send-keys", "-l", line)
-        self.run("send-keys", "Enter")
-
-    def close(self):
-        subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True, check=False)
 
 
 def listening():
@@ -100,10 +67,12 @@ class Reader:
     def terminal(self, command):
         self.start(command)
         if len(self.terminals) == 1:
+
             def up():
                 if self.terminals[0][0].poll() is not None:
                     raise SystemExit("readme: the server ended:\n" + self.output(0))
                 return listening()
+
             until("the server", up, BUILD_S)
         else:
             until("Romeo's message on Juliet's screen", lambda: "romeo@localhost" in self.profanity.screen())

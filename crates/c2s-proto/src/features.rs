@@ -80,6 +80,9 @@ pub(crate) fn before_binding(negotiation: &Negotiation, host: &HostSettings) -> 
     features.push(Element::new("bind", ns::BIND));
     let optional = Element::new("optional", ns::SESSION);
     features.push(Element::new("session", ns::SESSION).with_child(optional));
+    // RFC 6121, 2.6.1 and 3.4: merely informative.
+    features.push(Element::new("ver", ns::ROSTER_VERSIONS));
+    features.push(Element::new("sub", ns::PRE_APPROVAL));
     if host.registration {
         features.push(Element::new("register", ns::REGISTER_FEATURE));
     }

@@ -240,6 +240,8 @@ impl C2s {
         let router = router.clone();
         let routed = async move {
             committing.await;
+            // What was sent to us before that, an error perhaps, is in our mailbox, and comes first.
+            tokio::task::yield_now().await;
             match router.route(stanza) {
                 Routed::Reply(reply) => Some(reply),
                 Routed::Later(reply) => reply.await,

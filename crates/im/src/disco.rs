@@ -1,18 +1,23 @@
-//! Service Discovery (XEP-0030): what the server is and can, and what an account is.
+//! Service Discovery (XEP-0030): what the server is and can, and what an account is and where it is.
 //!
-//! The features are those that are wired, never a list of its own. Invariant: of an account that is not the sender's
-//! own, the answer does not tell whether it exists (XEP-0030, 8).
+//! The features are those that are wired, never a list of its own. Invariant: who may not see an account's presence
+//! does not learn whether it exists (XEP-0030, 8).
 
 use rjabberd_xml::Element;
-use rjabberd_xmpp::{Condition, ns};
+use rjabberd_xmpp::{BareJid, Condition, StanzaError, ns};
 
+use crate::Im;
 use crate::caps;
-use crate::services::{Feature, Question, Reply, Target};
+use crate::contact::ContactAddresses;
+use crate::services::{Feature, Question, Reply, Target, store_error};
 
 /// disco#info.
 pub(crate) struct DiscoInfo {
+    im: &'static Im,
     server: Element,
-    account: Element,
+    own_account: Element,
+    /// As others see it.
+    other_account: Element,
     caps: Element,
     /// `NODE#ver`, which asks for what the capabilities were made of (XEP-0115, 6.2).
     caps_node: String,
@@ -20,21 +25,39 @@ pub(crate) struct DiscoInfo {
 
 impl DiscoInfo {
     /// Names these features and itself.
-    pub(crate) fn new(others: &[Box<dyn Feature>]) -> DiscoInfo {
+    pub(crate) fn new(im: &'static Im, others: &[Box<dyn Feature>], contact: &ContactAddresses) -> DiscoInfo {
         let namespaces = |target: Target| {
-            let others = others.iter().filter(move |feature| feature.serves(target));
-            others.flat_map(|feature| feature.announces()).chain([ns::DISCO_INFO])
+            let others = others.iter().flat_map(move |feature| feature.announces(target));
+            others.chain([ns::DISCO_INFO])
         };
         let server = info("server", "im", namespaces(Target::Server).chain([ns::CAPS]));
-        let account = info("account", "registered", namespaces(Target::OwnAccount));
+        let server = contact.form().into_iter().fold(server, Element::with_child);
         let ver = caps::ver(&server);
-        let caps_node = format!("{}#{ver}", caps::NODE);
-        DiscoInfo { server, account, caps: caps::element(&ver), caps_node }
+        DiscoInfo {
+            im,
+            server,
+            own_account: info("account", "registered", namespaces(Target::OwnAccount)),
+            other_account: info("account", "registered", namespaces(Target::OtherAccount)),
+            caps: caps::element(&ver),
+            caps_node: format!("{}#{ver}", caps::NODE),
+        }
     }
 
     /// The element for the stream features.
     pub(crate) fn caps(&self) -> &Element {
         &self.caps
+    }
+
+    /// XEP-0030, 8: another's account exists for those who may see its presence.
+    fn of_another(&self, account: &BareJid, asker: &BareJid, node: bool) -> Reply {
+        let (may_see, info) = (self.im.may_see(account, asker), self.other_account.clone());
+        Reply::later(async move {
+            match (may_see.await.map_err(store_error)?, node) {
+                (false, _) => Err(StanzaError::new(Condition::ServiceUnavailable)),
+                (true, true) => Err(StanzaError::new(Condition::ItemNotFound)),
+                (true, false) => Ok(Some(info)),
+            }
+        })
     }
 }
 
@@ -58,28 +81,54 @@ impl Feature for DiscoInfo {
         ns::DISCO_INFO
     }
 
-    /// Another's account is for those who may see his presence (XEP-0030, 8); nobody may yet.
-    fn serves(&self, target: Target) -> bool {
-        target != Target::OtherAccount
+    fn serves(&self, _target: Target) -> bool {
+        true
     }
 
     fn answer(&self, question: &Question<'_>) -> Reply {
         if !question.gets("query") {
             return Reply::error(Condition::FeatureNotImplemented);
         }
-        match (question.target, question.payload.attribute("node")) {
+        let node = question.payload.attribute("node");
+        match (question.target, node) {
             (Target::Server, None) => Reply::result(self.server.clone()),
             (Target::Server, Some(node)) if node == self.caps_node => {
                 Reply::result(self.server.clone().with_attribute("node", node))
             }
-            (_, None) => Reply::result(self.account.clone()),
-            (_, Some(_)) => Reply::error(Condition::ItemNotFound),
+            (Target::OwnAccount, None) => Reply::result(self.own_account.clone()),
+            (Target::OtherAccount, node) => match (question.account(), question.session()) {
+                (Ok(account), Ok(asker)) => self.of_another(&account, &asker.to_bare(), node.is_some()),
+                (Err(error), _) | (_, Err(error)) => error.into(),
+            },
+            (Target::Server | Target::OwnAccount, Some(_)) => Reply::error(Condition::ItemNotFound),
         }
     }
 }
 
-/// disco#items: there are none.
-pub(crate) struct DiscoItems;
+/// disco#items: the available resources of an account (XEP-0030, 4.1), for those who may see them; the server has none.
+pub(crate) struct DiscoItems {
+    im: &'static Im,
+}
+
+impl DiscoItems {
+    pub(crate) fn new(im: &'static Im) -> DiscoItems {
+        DiscoItems { im }
+    }
+
+    fn of_account(&self, account: BareJid, asker: &BareJid) -> Reply {
+        let (im, may_see) = (self.im, self.im.may_see(&account, asker));
+        Reply::later(async move {
+            let may_see = may_see.await.map_err(store_error)?;
+            let mut query = Element::new("query", ns::DISCO_ITEMS);
+            // XEP-0030, 8: empty for who may not see them, as for an account that does not exist.
+            let seats = if may_see { im.outlet.table().seats(&account) } else { Vec::new() };
+            for seat in seats.iter().filter(|seat| seat.priority().is_some()) {
+                query.push(Element::new("item", ns::DISCO_ITEMS).with_attribute("jid", seat.jid().as_str()));
+            }
+            Ok(Some(query))
+        })
+    }
+}
 
 impl Feature for DiscoItems {
     fn namespace(&self) -> &'static str {
@@ -96,10 +145,19 @@ impl Feature for DiscoItems {
         }
         let none = Element::new("query", ns::DISCO_ITEMS);
         match (question.target, question.payload.attribute("node")) {
-            (_, None) => Reply::result(none),
+            (Target::Server, None) => Reply::result(none),
+            (Target::OwnAccount | Target::OtherAccount, None) => {
+                match (question.account(), question.session()) {
+                    (Ok(account), Ok(asker)) => self.of_account(account, &asker.to_bare()),
+                    (Err(error), _) | (_, Err(error)) => error.into(),
+                }
+            }
             // XEP-0030, 8: empty whether or not there is such an account or node.
             (Target::OtherAccount, Some(node)) => Reply::result(none.with_attribute("node", node)),
             (_, Some(_)) => Reply::error(Condition::ItemNotFound),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

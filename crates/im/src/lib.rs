@@ -6,16 +6,21 @@
 //!
 //! Invariant: service discovery names exactly the features that [`Services::new`] wires.
 
+pub mod activity;
 pub mod blocking;
 pub mod caps;
+pub mod contact;
 pub mod disco;
 pub mod last;
 pub mod long;
 pub mod offline;
 pub mod outlet;
+pub mod permission;
 pub mod ping;
 pub mod presence;
+pub mod private;
 pub mod registration;
+pub mod reports;
 pub mod roster;
 pub mod services;
 pub mod subscription;
@@ -23,18 +28,25 @@ pub mod time;
 pub mod vcard;
 pub mod version;
 
+#[cfg(test)]
+mod stage;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rjabberd_session_manager::SessionTable;
-use rjabberd_storage::{OfflineLimits, Store};
+use rjabberd_storage::{OfflineLimits, RosterEvent, Store};
+use rjabberd_xmpp::BareJid;
 
-pub use blocking::Blocklists;
+use activity::Activities;
+pub use blocking::{Blocklists, Verdict};
+pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
 pub use presence::Shown;
 pub use registration::{AccountError, Accounts};
+pub use reports::Reports;
 pub use services::{Answer, Clock, Long, Response, Sender, Services};
 pub use subscription::Subscribing;
 
@@ -78,6 +90,10 @@ pub struct Im {
     pub blocklists: Blocklists,
     /// What waits for accounts that are away.
     pub offline: Offline,
+    /// Who left when, until the store has it.
+    pub(crate) activities: Activities,
+    /// What users reported.
+    pub reports: Reports,
     /// The time of day.
     pub(crate) clock: Clock,
     /// The virtual hosts.
@@ -87,6 +103,14 @@ pub struct Im {
 }
 
 impl Im {
+    /// An account is gone, and the rosters of its contacts have changed with it.
+    pub fn account_removed(&self, account: &BareJid, events: &[RosterEvent]) {
+        // Another may get its address.
+        self.blocklists.forget(account);
+        self.forget_activity(account);
+        self.carry_out(events);
+    }
+
     /// The way to the sessions.
     pub fn outlet(&self) -> &Outlet {
         &self.outlet
@@ -101,10 +125,17 @@ impl Im {
         limits: Limits,
     ) -> &'static Im {
         let hosts = hosts.into_iter().collect();
-        let (outlet, blocklists) = (Outlet::new(table), Blocklists::default());
-        let offline = Offline::default();
-        let im: &'static Im =
-            Box::leak(Box::new(Im { store, outlet, blocklists, offline, clock, hosts, limits }));
+        let im: &'static Im = Box::leak(Box::new(Im {
+            store,
+            outlet: Outlet::new(table),
+            blocklists: Blocklists::default(),
+            offline: Offline::default(),
+            activities: Activities::default(),
+            reports: Reports::default(),
+            clock,
+            hosts,
+            limits,
+        }));
         im.outlet.table().give_orphans(Box::new(|seat| im.presence_lost(seat)));
         im
     }

@@ -68,6 +68,19 @@ impl std::fmt::Debug for Long {
 }
 
 #[cfg(test)]
+/// The stanza of a response; a long one written to its end.
+pub(crate) fn whole(response: Response) -> Stanza {
+    match response {
+        Response::Stanza(stanza) => stanza,
+        Response::Long(mut long) => {
+            let mut out = BytesMut::new();
+            while long.write(&mut out, 100) {}
+            Stanza::from_written(out.freeze()).unwrap()
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use rjabberd_xmpp::{IqType, StanzaKind};
 

@@ -248,7 +248,7 @@ fn refusal(error: &StoreError) -> StanzaError {
         StoreError::NotFound => StanzaError::new(Condition::ServiceUnavailable),
         StoreError::Full => StanzaError::new(Condition::ServiceUnavailable)
             .with_text("Too many messages wait for this account."),
-        error => store_error(error),
+        error => store_error(error.clone()),
     }
 }
 

@@ -19,7 +19,8 @@ use rjabberd_xmpp::roster::{Circle, Contacts};
 use rjabberd_xmpp::{BareJid, FullJid, Jid, PresenceType, Stanza, StanzaKind, ns};
 
 use crate::Im;
-use crate::vcard::with_avatar;
+use crate::blocking::covers;
+use crate::vcard::{with_avatar, without_avatar};
 
 /// How often a profile is asked for again because something was changed meanwhile.
 const ASKED_MAX: usize = 8;
@@ -141,7 +142,7 @@ impl Im {
         let own = seat.jid().to_bare();
         if let Some(circle) = show.circle() {
             for watcher in circle.contacts.watchers().filter(|watcher| **watcher != own) {
-                if !self.blocklists.between(&own, watcher) {
+                if !self.blocklists.hides(seat.jid(), watcher) {
                     self.give_presence(watcher, |other| other.priority().is_some(), stanza);
                 }
             }
@@ -160,10 +161,8 @@ impl Im {
         let circle = seat.show().circle().cloned();
         let table = self.outlet.table();
         for contact in circle.iter().flat_map(|circle| circle.contacts.watched()) {
-            if !self.blocklists.between(account, contact) {
-                for other in table.seats(contact) {
-                    self.show_to(&other, account, seat.jid().clone().into(), |own| own.jid() == seat.jid());
-                }
+            for other in table.seats(contact) {
+                self.show_to(&other, account, seat.jid().clone().into(), |own| own.jid() == seat.jid());
             }
         }
         for other in table.seats(account).iter().filter(|other| other.jid() != seat.jid()) {
@@ -173,6 +172,9 @@ impl Im {
 
     /// Shows what a session shows to some of the sessions of `account`, if that account may see it.
     fn show_to(&self, shown: &Seat, account: &BareJid, to: Jid, chosen: impl Fn(&Seat) -> bool) {
+        if self.blocklists.hides(shown.jid(), account) {
+            return;
+        }
         let show = shown.show();
         let may_see = shown.jid().to_bare() == *account
             || show.circle().is_none_or(|circle| circle.contacts.sees(account));
@@ -191,19 +193,19 @@ impl Im {
     }
 
     /// RFC 6121, 4.5.2. The session itself gets it too.
-    fn disappear(&self, seat: &Seat, stanza: Stanza) {
+    fn disappear(&'static self, seat: &Seat, stanza: Stanza) {
         let mut show = seat.show();
         if !show.is_owed() || show.is_retired() {
             seat.set_presence(&mut show, None);
             return;
         }
-        let status = crate::last::status(&stanza);
+        let status = status(&stanza);
         self.leave(seat, &mut show, &stanza, status);
         self.outlet.give(seat.jid(), stanza.addressed(seat.jid().to_bare()));
     }
 
     /// The session is gone without a word, or nobody sits on a seat that showed something.
-    pub fn presence_lost(&self, seat: &Seat) {
+    pub fn presence_lost(&'static self, seat: &Seat) {
         let mut show = seat.show();
         if show.is_owed() && !show.is_retired() {
             let stanza = unavailable(seat);
@@ -211,7 +213,7 @@ impl Im {
         }
     }
 
-    fn leave(&self, seat: &Seat, show: &mut Show, stanza: &Stanza, status: Option<String>) {
+    fn leave(&'static self, seat: &Seat, show: &mut Show, stanza: &Stanza, status: Option<String>) {
         seat.set_presence(show, None);
         self.tell(seat, show, stanza);
         let account = seat.jid().to_bare();
@@ -262,9 +264,6 @@ impl Im {
 
     /// `to` may see the presence of `of` from now on (RFC 6121, 3.1.5 and 3.1.6).
     pub(crate) fn granted(&self, of: &BareJid, to: &BareJid) {
-        if self.blocklists.between(of, to) {
-            return;
-        }
         for seat in self.outlet.table().seats(of) {
             self.show_to(&seat, to, to.clone().into(), |other| other.priority().is_some());
         }
@@ -291,8 +290,31 @@ impl Im {
         }
     }
 
+    /// An account blocks these now, and those no more; the list is in force already. XEP-0191, 3.3 and 3.4: its sessions
+    /// become unavailable for the ones, and are shown to the others; and so do theirs for it, though the XEP does not
+    /// say so: otherwise it would go on seeing them as they were.
+    pub(crate) fn blocked_changed(&self, account: &BareJid, blocked: &[Jid], unblocked: &[Jid]) {
+        let seats = self.outlet.table().seats(account);
+        let Some(circle) = seats.iter().find_map(|seat| seat.show().circle().cloned()) else { return };
+        let is_of = |list: &[Jid], contact: &BareJid| list.iter().any(|jid| covers(jid, contact));
+        for watcher in circle.contacts.watchers() {
+            if is_of(blocked, watcher) {
+                self.revoked(account, watcher);
+            } else if is_of(unblocked, watcher) {
+                self.granted(account, watcher);
+            }
+        }
+        for contact in circle.contacts.watched() {
+            if is_of(blocked, contact) {
+                self.revoked(contact, account);
+            } else if is_of(unblocked, contact) {
+                self.granted(contact, account);
+            }
+        }
+    }
+
     /// The photo of an account is another now (XEP-0153, 4.2: the hash goes out with the next presence; here at once,
-    /// for sessions whose own presence leaves that to the server).
+    /// for sessions whose own presence leaves that to the server). Called in the order of the commits.
     pub(crate) fn avatar_changed(&self, account: &BareJid, avatar: Option<[u8; 20]>) {
         let seats = self.outlet.table().seats(account);
         let before = seats.iter().find_map(|seat| Some(seat.show().circle()?.avatar)).flatten();
@@ -306,7 +328,9 @@ impl Im {
             let presence = presence.without_children(|child| child.is("x", ns::VCARD_UPDATE));
             let presence = with_avatar_of(presence, &show);
             seat.set_presence(&mut show, Some((priority, &presence)));
-            self.tell(&seat, &show, &presence);
+            // That there is no photo any more is said once.
+            let told = if avatar.is_none() { without_avatar(&presence) } else { None };
+            self.tell(&seat, &show, told.as_ref().unwrap_or(&presence));
         }
     }
 }
@@ -323,6 +347,12 @@ fn shows_photo(presence: &Stanza, avatar: Option<[u8; 20]>) -> bool {
     let photo = update.child("photo", ns::VCARD_UPDATE).map(rjabberd_xml::Element::text);
     let hash = |avatar: [u8; 20]| avatar.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     photo.is_some_and(|photo| photo == avatar.map(hash).unwrap_or_default())
+}
+
+/// What the account says as it leaves (XEP-0012, 3).
+fn status(presence: &Stanza) -> Option<String> {
+    let status = presence.child("status", ns::CLIENT)?;
+    presence.child_element(status).ok().map(|status| status.text()).filter(|status| !status.is_empty())
 }
 
 fn unavailable(seat: &Seat) -> Stanza {

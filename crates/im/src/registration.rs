@@ -43,11 +43,12 @@ pub trait Accounts: Send + Sync {
         password: Zeroizing<String>,
     ) -> BoxFuture<'static, Result<(), AccountError>>;
 
-    /// Gives an account another password.
+    /// Gives an account another password, then ends its sessions but that of `asker`.
     fn change_password(
         &self,
         account: BareJid,
         password: Zeroizing<String>,
+        asker: FullJid,
     ) -> BoxFuture<'static, Result<(), AccountError>>;
 
     /// Removes an account, then ends its sessions; `asker` is the one whose result must be written before it ends.
@@ -104,7 +105,7 @@ impl Registration {
         };
         match address::account(&username, question.host) {
             Ok(account) if account == session.to_bare() => {
-                later(self.accounts.change_password(account, password))
+                later(self.accounts.change_password(account, password, session.clone()))
             }
             // XEP-0077, 3.1.1: a second identity.
             _ => not_acceptable("Log out to register another account."),

@@ -37,7 +37,7 @@ impl Feature for Roster {
         target != Target::Server
     }
 
-    fn announces(&self) -> Vec<&'static str> {
+    fn announces(&self, _target: Target) -> Vec<&'static str> {
         // RFC 6121 announces rosters by no feature of service discovery.
         Vec::new()
     }
@@ -67,7 +67,7 @@ impl Roster {
         let answer = profile.map(move |profile| match profile {
             Ok(Some(profile)) => Ok(result(profile, known.as_deref())),
             Ok(None) => Err(StanzaError::new(Condition::ItemNotFound)),
-            Err(error) => Err(store_error(&error)),
+            Err(error) => Err(store_error(error)),
         });
         Reply::Long(answer.boxed())
     }
@@ -94,14 +94,14 @@ impl Roster {
                 Err(error) => return Reply::Now(Err(error)),
             }
         };
-        Reply::Later(answer.map(|done| done.map(|_| None).map_err(|error| refusal(&error))).boxed())
+        Reply::Later(answer.map(|done| done.map(|_| None).map_err(refusal)).boxed())
     }
 }
 
 /// The error of a roster set. RFC 6121, 2.5.3: an item that is not there; a full roster is none of the RFC's cases.
-fn refusal(error: &StoreError) -> StanzaError {
+fn refusal(error: StoreError) -> StanzaError {
     match error {
-        StoreError::Full => StanzaError::new(Condition::ResourceConstraint).with_text("The roster is full."),
+        StoreError::Full => StanzaError::new(Condition::PolicyViolation).with_text("The roster is full."),
         error => store_error(error),
     }
 }

@@ -7,19 +7,25 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rjabberd_storage::StoreError;
-use rjabberd_xml::Element;
-use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
+use rjabberd_xml::{Context, Element, read_element};
+use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use crate::Im;
+use crate::blocking::Blocking;
+use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
+use crate::last::Last;
 pub use crate::long::{Long, Response};
 use crate::ping::Ping;
+use crate::private::Private;
 use crate::registration::{Accounts, Registration};
 use crate::roster::Roster;
 use crate::time::Time;
+use crate::vcard::VCard;
 use crate::version::Version;
 
 /// Tells the time of day.
@@ -67,9 +73,27 @@ pub(crate) struct Question<'a> {
     pub(crate) sender: Sender<'a>,
     /// The virtual host that is asked.
     pub(crate) host: &'a str,
+    /// Whom the sender wrote to.
+    pub(crate) to: Option<&'a Jid>,
 }
 
 impl Question<'_> {
+    /// The session that asks. There is one for all but registration.
+    pub(crate) fn session(&self) -> Result<&FullJid, StanzaError> {
+        match self.sender {
+            Sender::Session(session) => Ok(session),
+            Sender::Stream { .. } => Err(StanzaError::new(Condition::NotAuthorized)),
+        }
+    }
+
+    /// The account that is asked: the sender's own where none was named.
+    pub(crate) fn account(&self) -> Result<BareJid, StanzaError> {
+        match (self.target, self.to) {
+            (Target::OtherAccount, Some(to)) => Ok(to.to_bare()),
+            _ => Ok(self.session()?.to_bare()),
+        }
+    }
+
     /// Whether it is a get with this element.
     pub(crate) fn gets(&self, name: &str) -> bool {
         !self.set && self.payload.name() == name
@@ -87,21 +111,6 @@ pub(crate) enum Reply {
     Long(BoxFuture<'static, Result<Long, StanzaError>>),
 }
 
-/// What a store that cannot do something makes the client hear; how a feature sees it comes before that.
-pub(crate) fn store_error(error: &StoreError) -> StanzaError {
-    match error {
-        StoreError::NotFound => StanzaError::new(Condition::ItemNotFound),
-        StoreError::Full => StanzaError::new(Condition::ResourceConstraint)
-            .with_text("The account has as much as it may have."),
-        StoreError::Conflict | StoreError::Invalid(_) => StanzaError::new(Condition::NotAcceptable),
-        // RFC 6120, 8.3.3.18: type wait.
-        StoreError::Unavailable(_) | StoreError::Deadline | StoreError::Corrupt(_) | StoreError::Io(_) => {
-            StanzaError::new(Condition::ResourceConstraint)
-                .with_text("The store is not available, try again later.")
-        }
-    }
-}
-
 impl Reply {
     pub(crate) fn result(payload: Element) -> Reply {
         Reply::Now(Ok(Some(payload)))
@@ -110,19 +119,64 @@ impl Reply {
     pub(crate) fn error(condition: Condition) -> Reply {
         Reply::Now(Err(StanzaError::new(condition)))
     }
+
+    pub(crate) fn refusal(condition: Condition, text: &'static str) -> Reply {
+        Reply::Now(Err(StanzaError::new(condition).with_text(text)))
+    }
+
+    pub(crate) fn later(verdict: impl Future<Output = Verdict> + Send + 'static) -> Reply {
+        Reply::Later(verdict.boxed())
+    }
+}
+
+impl From<StanzaError> for Reply {
+    fn from(error: StanzaError) -> Reply {
+        Reply::Now(Err(error))
+    }
+}
+
+/// What the sender is told of an operation that the store did not do.
+pub(crate) fn store_error(error: StoreError) -> StanzaError {
+    match error {
+        StoreError::Conflict => StanzaError::new(Condition::Conflict),
+        StoreError::NotFound => StanzaError::new(Condition::ItemNotFound),
+        // A rule of this service, which waiting does not change: so no `resource-constraint` (RFC 6120, 8.3.3.12).
+        StoreError::Full => StanzaError::new(Condition::PolicyViolation)
+            .with_text("it would be more than an account may keep"),
+        StoreError::Invalid(_) => StanzaError::new(Condition::BadRequest),
+        // RFC 6120, 8.3.3.18.
+        StoreError::Unavailable(_) | StoreError::Deadline | StoreError::Corrupt(_) | StoreError::Io(_) => {
+            log::warn!(target: "im:store", "A request is answered with an error: {error}");
+            StanzaError::new(Condition::ResourceConstraint).with_text("the store is not available, try again")
+        }
+    }
+}
+
+/// An element as the store keeps it.
+pub(crate) fn written(element: &Element) -> String {
+    String::from_utf8_lossy(&element.to_bytes()).into_owned()
+}
+
+/// An element that [`written`] wrote.
+pub(crate) fn read_stored(text: String) -> Result<Element, StanzaError> {
+    let read = read_element(&Context::canonical(), Bytes::from(text));
+    read.and_then(|fragment| fragment.to_element()).map_err(|error| {
+        log::error!(target: "im:store", "The store holds what is no element: {error}");
+        StanzaError::new(Condition::InternalServerError)
+    })
 }
 
 /// Something that the server answers itself.
 pub(crate) trait Feature: Send + Sync {
-    /// The namespace of its payloads, which is also its name in service discovery.
+    /// The namespace of its payloads.
     fn namespace(&self) -> &'static str;
 
-    /// For whom it answers, and is announced.
+    /// For whom it answers.
     fn serves(&self, target: Target) -> bool;
 
-    /// Its names in service discovery.
-    fn announces(&self) -> Vec<&'static str> {
-        vec![self.namespace()]
+    /// Its names in service discovery, where that target is asked; usually its namespace wherever it answers.
+    fn announces(&self, target: Target) -> Vec<&'static str> {
+        if self.serves(target) { vec![self.namespace()] } else { Vec::new() }
     }
 
     /// Answers. A payload of its namespace that it does not know is `feature-not-implemented` (RFC 6120, 8.3.3.3).
@@ -138,16 +192,29 @@ pub struct Services {
 impl Services {
     /// Wires the features. Without `accounts` there is no in-band registration.
     pub fn new(im: &'static Im, accounts: Option<Arc<dyn Accounts>>) -> Services {
+        Services::with_contact(im, accounts, &ContactAddresses::default())
+    }
+
+    /// The same, with the addresses of those who run the host (XEP-0157).
+    pub fn with_contact(
+        im: &'static Im,
+        accounts: Option<Arc<dyn Accounts>>,
+        contact: &ContactAddresses,
+    ) -> Services {
         let mut features: Vec<Box<dyn Feature>> = vec![
-            Box::new(DiscoItems),
+            Box::new(DiscoItems::new(im)),
             Box::new(Ping),
             Box::new(Time::new(im.clock.clone())),
             Box::new(Version),
+            Box::new(Private::new(im)),
+            Box::new(VCard::new(im)),
+            Box::new(Last::new(im)),
+            Box::new(Blocking::new(im)),
         ];
         features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
         // Last, because it names all the others.
-        let info = DiscoInfo::new(&features);
+        let info = DiscoInfo::new(im, &features, contact);
         let caps = info.caps().clone();
         features.push(Box::new(info));
         Services { features, caps }
@@ -200,7 +267,7 @@ impl Services {
             return Reply::error(Condition::BadRequest);
         };
         let set = request.kind == StanzaKind::Iq(IqType::Set);
-        feature.answer(&Question { set, payload: &payload, target, sender, host })
+        feature.answer(&Question { set, payload: &payload, target, sender, host, to: request.to.as_ref() })
     }
 }
 

@@ -48,7 +48,7 @@ impl Im {
         let follow = Box::new(move |result: &Result<Vec<RosterEvent>, StoreError>| match result {
             Ok(events) => self.carry_out(events),
             Err(error) => {
-                if let Some(error) = refused.error(&store_error(error)) {
+                if let Some(error) = refused.error(&store_error(error.clone())) {
                     self.outlet.give(&sender, error);
                 }
             }

@@ -129,7 +129,11 @@ impl Router {
     /// The error to the sender. That of a message goes by the sender's own mailbox, as one does that comes from a session
     /// which took the message and gave it back: so a sender's errors are in the order of its messages.
     fn bounce(&self, stanza: &Stanza, condition: Condition) -> Routed {
-        let Some(error) = stanza.error(&StanzaError::new(condition)) else {
+        self.bounce_with(stanza, &StanzaError::new(condition))
+    }
+
+    pub(crate) fn bounce_with(&self, stanza: &Stanza, error: &StanzaError) -> Routed {
+        let Some(error) = stanza.error(error) else {
             self.inner.counters.dropped();
             return Routed::Done;
         };

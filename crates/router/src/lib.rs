@@ -4,6 +4,7 @@
 //! gives stanzas to seats; what concerns the server or an account itself goes to `im`. It never waits.
 //! Knows no sockets, no c2s.
 
+mod blocked;
 pub mod counters;
 mod delivery;
 mod undelivered;
@@ -88,6 +89,9 @@ impl Router {
     pub fn route(&self, stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
         let Some(sender) = sender(&stanza).cloned() else { return Routed::Done };
+        if let Some(end) = self.blocked(&stanza) {
+            return end;
+        }
         let Some(to) = &stanza.to else {
             return self.without_addressee(stanza, &sender);
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
-use rjabberd_storage::{Account, ImportCounts, Store, StoreError};
+use rjabberd_storage::{Account, ImportCounts, RosterEvent, Store, StoreError};
 use rjabberd_xmpp::sasl::keys::{BadPassword, SALT_BYTES};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash};
 use rjabberd_xmpp::{BareJid, FullJid};
@@ -84,8 +84,10 @@ impl Offload for ThreadPerJob {
 pub trait LiveSessions: Send + Sync {
     /// The account is gone: end its sessions. `asker` asked for it himself and is owed his answer first.
     fn account_removed(&self, account: &BareJid, asker: Option<&FullJid>) -> BoxFuture<'static, ()>;
-    /// An administrator has changed the password or disabled the account: end its sessions.
-    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()>;
+    /// The password was changed or the account disabled: end its sessions but that of `asker`, who did it.
+    fn credentials_changed(&self, account: &BareJid, asker: Option<&FullJid>) -> BoxFuture<'static, ()>;
+    /// The rosters of contacts have changed with the account's end. Called on a thread of the store.
+    fn rosters_changed(&self, account: &BareJid, events: &[RosterEvent]);
 }
 
 /// Where no server runs there are no sessions.
@@ -97,9 +99,11 @@ impl LiveSessions for NoSessions {
         future::ready(()).boxed()
     }
 
-    fn credentials_changed(&self, _account: &BareJid) -> BoxFuture<'static, ()> {
+    fn credentials_changed(&self, _account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
         future::ready(()).boxed()
     }
+
+    fn rosters_changed(&self, _account: &BareJid, _events: &[RosterEvent]) {}
 }
 
 /// What administration can do with accounts: here with the store, or through the control socket of a server.
@@ -157,7 +161,7 @@ impl Accounts {
         Ok(self.store.create_account(&account, credentials).await?)
     }
 
-    /// Sets a password as its owner: his sessions go on.
+    /// Sets a password. All sessions end but that of `asker`, the owner who did it.
     ///
     /// # Errors
     /// There is no such account, the password is bad, or the store fails.
@@ -165,9 +169,12 @@ impl Accounts {
         &self,
         account: BareJid,
         password: Zeroizing<String>,
+        asker: Option<&FullJid>,
     ) -> Result<(), AccountError> {
         let credentials = self.derive(&account, password).await?;
-        Ok(self.store.set_credentials(&account, credentials).await?)
+        self.store.set_credentials(&account, credentials).await?;
+        self.live.credentials_changed(&account, asker).await;
+        Ok(())
     }
 
     /// Removes an account and ends its sessions, that of `asker` after his answer.
@@ -175,7 +182,11 @@ impl Accounts {
     /// # Errors
     /// There is no such account, or the store fails.
     pub async fn remove_for(&self, account: BareJid, asker: Option<FullJid>) -> Result<(), AccountError> {
-        self.store.remove_account(&account, Box::new(|_| ())).await?;
+        let (live, owner) = (self.live.clone(), account.clone());
+        let follow = Box::new(move |events: &Result<Vec<RosterEvent>, StoreError>| {
+            events.iter().for_each(|events| live.rosters_changed(&owner, events));
+        });
+        self.store.remove_account(&account, follow).await?;
         log::info!(target: "server:accounts", "Removed the account {account}");
         self.live.account_removed(&account, asker.as_ref()).await;
         Ok(())
@@ -219,7 +230,7 @@ impl Accounts {
             if replace { batch.iter().map(|(account, _)| account.clone()).collect() } else { Vec::new() };
         let counts = self.store.import_accounts(batch, replace).await?;
         for account in &accounts {
-            self.live.credentials_changed(account).await;
+            self.live.credentials_changed(account, None).await;
         }
         Ok(counts)
     }
@@ -250,12 +261,7 @@ impl Operations for Accounts {
 
     fn set_password(&self, account: BareJid, password: Zeroizing<String>) -> Answer<()> {
         let accounts = self.clone();
-        async move {
-            accounts.change_password(account.clone(), password).await?;
-            accounts.live.credentials_changed(&account).await;
-            Ok(())
-        }
-        .boxed()
+        async move { accounts.change_password(account, password, None).await }.boxed()
     }
 
     fn remove(&self, account: BareJid) -> Answer<()> {
@@ -268,7 +274,7 @@ impl Operations for Accounts {
         async move {
             accounts.store.set_disabled(&account, disabled).await?;
             if disabled {
-                accounts.live.credentials_changed(&account).await;
+                accounts.live.credentials_changed(&account, None).await;
             }
             Ok(())
         }

@@ -30,9 +30,11 @@ impl rjabberd_im::Accounts for Registration {
         &self,
         account: BareJid,
         password: Zeroizing<String>,
+        asker: FullJid,
     ) -> BoxFuture<'static, Result<(), AccountError>> {
         let accounts = self.0.clone();
-        async move { accounts.change_password(account, password).await.map_err(translate) }.boxed()
+        async move { accounts.change_password(account, password, Some(&asker)).await.map_err(translate) }
+            .boxed()
     }
 
     fn remove(&self, account: BareJid, asker: FullJid) -> BoxFuture<'static, Result<(), AccountError>> {

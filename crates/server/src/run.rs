@@ -40,7 +40,8 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let certificates = Arc::new(Certificates::load(&config.hosts, &folder)?);
     certificates.log();
     let secret = store.server_secret().await?;
-    let system = Arc::new(wiring::start(&config, bound, store.clone(), &secret, &certificates)?);
+    let system = wiring::start(&config, bound, store.clone(), &secret, &certificates).await?;
+    let system = Arc::new(system);
     let counted = (system.clone(), store.clone());
     let stats = Arc::new(move || stats::stats(&counted.0, &counted.1));
     let accounts = Arc::new(system.accounts.clone());

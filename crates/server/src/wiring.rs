@@ -18,14 +18,14 @@ use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
-use rjabberd_im::{Im, Limits as ImLimits, Services};
+use rjabberd_im::{Im, Services};
 use rjabberd_listener::messages::StopAccepting;
 use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
 use rjabberd_router::Router;
 use rjabberd_session_manager::{
     ConflictPolicy, Control, EndAccount, Ended, Rules, SessionManager, SessionManagers, SessionTable,
 };
-use rjabberd_storage::Store;
+use rjabberd_storage::{RosterEvent, Store};
 use rjabberd_transport::{Accepted, memory};
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::sasl::FakeSalts;
@@ -48,6 +48,10 @@ const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// Addressees of directed presence that one session remembers.
 const DIRECTED_PRESENCE_MAX: usize = 1_000;
+/// How long the store may lag behind what memory knows of last activities.
+const FLUSH_ACTIVITY: Duration = Duration::from_secs(5);
+/// How often messages that waited too long are looked for.
+const EXPIRE_OFFLINE: Duration = Duration::from_secs(60 * 60);
 /// How often a stopping server looks whether its connections have ended.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -60,6 +64,9 @@ pub struct System {
     pub(crate) connections: Arc<Connections>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
+    pub(crate) im: &'static Im,
+    /// Saves last activities as long as the server runs.
+    keeping_house: tokio::task::JoinHandle<()>,
     /// What administers accounts.
     pub accounts: Accounts,
     entrances: Vec<(String, Entrance)>,
@@ -120,8 +127,8 @@ pub fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
 /// Starts everything, the listeners last. Must be called inside an actix system.
 ///
 /// # Errors
-/// A listener cannot be started, or a certificate does not serve.
-pub fn start(
+/// A listener cannot be started, a certificate does not serve, or the store does not give the block lists.
+pub async fn start(
     config: &Config,
     bound: Vec<Bound>,
     store: Arc<dyn Store>,
@@ -133,10 +140,12 @@ pub fn start(
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
     let table = SessionTable::new();
     let sessions = session_managers(&arbiters, &table, rules(config));
-    let live = Arc::new(EndSessions(sessions.clone()));
-    let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let hosts = config.hosts.iter().map(|host| host.domain.clone());
-    let im = Im::new(store.clone(), table.clone(), hosts, Arc::new(SystemTime::now), ImLimits::default());
+    let im = Im::new(store.clone(), table.clone(), hosts, Arc::new(SystemTime::now), config.limits.account);
+    // Before anybody can send: who is blocked stays blocked.
+    im.load_blocks().await?;
+    let live = Arc::new(EndSessions { sessions: sessions.clone(), im });
+    let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let services = services(config, im, &accounts);
     let hosts = host_settings(config, secret, &services);
     let router = Router::new(services, im);
@@ -186,10 +195,25 @@ pub fn start(
         connections,
         counters,
         census,
+        im,
+        keeping_house: tokio::spawn(keep_house(im)),
         accounts,
         entrances,
         listeners,
     })
+}
+
+/// What is done now and then: last activities are saved, and messages that waited too long are forgotten.
+async fn keep_house(im: &'static Im) {
+    let mut expired = None::<Instant>;
+    loop {
+        tokio::time::sleep(FLUSH_ACTIVITY).await;
+        im.flush_activity().await;
+        if expired.is_none_or(|at| at.elapsed() > EXPIRE_OFFLINE) {
+            im.expire_offline().await;
+            expired = Some(Instant::now());
+        }
+    }
 }
 
 fn listen(
@@ -235,6 +259,8 @@ impl System {
         if left > 0 {
             log::warn!(target: "server:stop", "{left} connections did not end in time");
         }
+        self.keeping_house.abort();
+        self.im.flush_activity().await;
     }
 
     /// Ends the threads.
@@ -255,24 +281,32 @@ fn session_managers(arbiters: &ArbiterPool, table: &Arc<SessionTable>, rules: Ru
 }
 
 /// The end of an account's sessions, by its session manager.
-struct EndSessions(SessionManagers);
+struct EndSessions {
+    sessions: SessionManagers,
+    im: &'static Im,
+}
 
 impl LiveSessions for EndSessions {
     fn account_removed(&self, account: &BareJid, _asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
         // A session that waits for this very answer writes it before it ends, and takes nothing after it.
-        self.end(account, Ended::Removed)
+        self.end(account, Ended::Removed, None)
     }
 
-    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()> {
-        self.end(account, Ended::CredentialsChanged)
+    fn credentials_changed(&self, account: &BareJid, asker: Option<&FullJid>) -> BoxFuture<'static, ()> {
+        self.end(account, Ended::CredentialsChanged, asker)
+    }
+
+    fn rosters_changed(&self, account: &BareJid, events: &[RosterEvent]) {
+        self.im.account_removed(account, events);
     }
 }
 
 impl EndSessions {
-    fn end(&self, account: &BareJid, why: Ended) -> BoxFuture<'static, ()> {
+    fn end(&self, account: &BareJid, why: Ended, except: Option<&FullJid>) -> BoxFuture<'static, ()> {
         let (reply, told) = rjabberd_actors::reply();
-        let end = EndAccount { account: account.clone(), why, except: None, reply: Some(reply) };
-        if self.0.of(account).end_account.send(end).is_err() {
+        let except = except.cloned();
+        let end = EndAccount { account: account.clone(), why, except, reply: Some(reply) };
+        if self.sessions.of(account).end_account.send(end).is_err() {
             log::error!(target: "server:accounts", "the session manager is gone; sessions of {account} go on");
         }
         // The change is on the disk; a session manager that is slow to tell holds its answer up no longer than this.
@@ -305,7 +339,7 @@ fn rules(config: &Config) -> Rules {
 fn services(config: &Config, im: &'static Im, accounts: &Accounts) -> HashMap<String, Services> {
     let services = |host: &config::Host| {
         let registration = host.registration.then(|| Arc::new(Registration(accounts.clone())) as _);
-        (host.domain.clone(), Services::new(im, registration))
+        (host.domain.clone(), Services::with_contact(im, registration, &host.contact))
     };
     config.hosts.iter().map(services).collect()
 }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use rjabberd_storage::{Answer, SqliteOptions, SqliteStore, Store};
+use rjabberd_storage::{Answer, RosterEdit, SqliteOptions, SqliteStore, Store};
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use tokio::runtime::Runtime;
@@ -15,29 +15,84 @@ use zeroize::Zeroizing;
 
 const ACCOUNTS: usize = 10_000;
 const QUESTIONS: usize = 50_000;
+/// Accounts that ask for their keys and their profile, and the contacts of each.
+const PAIRS: usize = 2_000;
+const CONTACTS: usize = 50;
 
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), SqliteOptions::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     println!("{:<46} {:>7} {:>10} {:>10} {:>10}", "operation", "count", "µs each", "CPU µs", "per second");
+    // Any word in the command line: only the logins.
+    if std::env::args().skip(1).all(|argument| argument.starts_with('-')) {
+        manage(&runtime);
+    }
+    log_in(&runtime);
+}
 
-    let cost = timed(|| fill(&runtime, &store));
+/// What administration and registration ask.
+fn manage(runtime: &Runtime) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), SqliteOptions::default()).unwrap();
+    let cost = timed(|| fill(runtime, &store));
     report("import, batches of 1,000", ACCOUNTS, cost);
     for in_flight in [1, 64] {
-        let cost = run(&runtime, QUESTIONS, in_flight, |n| store.load_login(&jid(n * 7 % ACCOUNTS)));
+        let cost = run(runtime, QUESTIONS, in_flight, |n| store.load_login(&jid(n * 7 % ACCOUNTS)));
         report(&format!("load_login, {in_flight} in flight"), QUESTIONS, cost);
     }
     for (count, in_flight) in [(300, 1), (3_000, 64), (3_000, 1_000)] {
         let before = store.metrics().snapshot().commits;
         let base = ACCOUNTS * in_flight;
-        let cost = run(&runtime, count, in_flight, |n| store.create_account(&jid(base + n), credentials()));
+        let cost = run(runtime, count, in_flight, |n| store.create_account(&jid(base + n), credentials()));
         let commits = store.metrics().snapshot().commits - before;
         report(&format!("create_account, {in_flight} in flight, {commits} commits"), count, cost);
     }
-    let cost = run(&runtime, 3_000, 64, |n| store.set_credentials(&jid(n), credentials()));
+    let cost = run(runtime, 3_000, 64, |n| store.set_credentials(&jid(n), credentials()));
     report("set_credentials, 64 in flight", 3_000, cost);
     println!("{:#?}", store.metrics().snapshot());
+}
+
+/// What a login asks: the keys, and then the profile of 50 contacts. Each account logs in once, so that nothing is in
+/// memory but what the first question brought; then those of whom everything is.
+fn log_in(runtime: &Runtime) {
+    for (name, profiles_bytes_max) in [("two questions", 0), ("one question", 64 * 1024 * 1024)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteOptions { profiles_bytes_max, ..SqliteOptions::default() };
+        let store = SqliteStore::open(folder.path(), options).unwrap();
+        let batch = (0..PAIRS).map(|n| (jid(n), credentials())).collect();
+        runtime.block_on(store.import_accounts(batch, false)).unwrap();
+        befriend(runtime, &store);
+        let pair = async |number: usize| {
+            store.load_login(&jid(number)).await.unwrap().unwrap();
+            let profile = store.load_profile(&jid(number)).await.unwrap().unwrap();
+            assert_eq!(profile.items.len(), CONTACTS);
+        };
+        for memory in ["first", "again"] {
+            let cost = timed(|| (0..PAIRS).for_each(|number| runtime.block_on(pair(number))));
+            report(&format!("login and profile, {name}, {memory}"), PAIRS, cost);
+        }
+    }
+}
+
+/// Each account lists so many others.
+fn befriend(runtime: &Runtime, store: &SqliteStore) {
+    let edits = (0..PAIRS).flat_map(|number| (1..=CONTACTS).map(move |other| (number, other)));
+    let mut edits = edits.map(|(number, other)| {
+        let edit = RosterEdit {
+            jid: jid(number + other),
+            name: Some(format!("Contact {other}")),
+            groups: vec!["Friends".to_owned()],
+        };
+        store.set_roster_item(&jid(number), edit, CONTACTS, Box::new(|_| ()))
+    });
+    loop {
+        let open: Vec<_> = edits.by_ref().take(2_000).collect();
+        if open.is_empty() {
+            break;
+        }
+        for answer in open {
+            runtime.block_on(answer).unwrap();
+        }
+    }
 }
 
 fn fill(runtime: &Runtime, store: &SqliteStore) {

@@ -4,14 +4,27 @@
 
 mod support;
 
-use rjabberd_storage::{DATABASE_FILE, OpenError, SqliteOptions, SqliteStore, Store};
+use rjabberd_storage::{
+    DATABASE_FILE, OfflineLimits, OpenError, Profile, RosterVersion, SqliteOptions, SqliteStore, Store,
+};
+use rjabberd_xmpp::roster::Half;
 use rusqlite::Connection;
-use support::{credentials, jid, open, seed, wait};
+use support::{credentials, jid, nothing, open, profile, seed, wait};
 
 fn refusal(folder: &tempfile::TempDir) -> OpenError {
     let error = SqliteStore::open(folder.path(), SqliteOptions::default()).err().unwrap();
     assert_eq!(error.to_string().lines().count(), 1, "{error}");
     error
+}
+
+fn restore(schema: u32) -> (tempfile::TempDir, SqliteStore) {
+    let fixture = format!("{}/tests/fixtures/schema-{schema:04}.sql", env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    database.execute_batch(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+    drop(database);
+    let store = open(&folder);
+    (folder, store)
 }
 
 /// Each fixture holds romeo with keys of seed 1, and juliet, disabled, with keys of seed 2.
@@ -40,6 +53,52 @@ fn the_accounts_of_each_released_schema_are_there_after_the_upgrade() {
         count += 1;
     }
     assert!(count > 0);
+}
+
+#[test]
+fn a_database_of_schema_1_has_empty_rosters_after_the_upgrade_and_takes_what_is_new() {
+    let (folder, store) = restore(1);
+    let version: u32 = Connection::open(folder.path().join(DATABASE_FILE))
+        .unwrap()
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2);
+    assert_eq!(*profile(&store, "romeo"), Profile { version: version_of(1, 0), ..Profile::default() });
+    let limits = OfflineLimits { messages_max: 1, bytes_max: 10 };
+    let taken = store.append_offline(&jid("romeo@example.net"), "text".into(), 0, limits, nothing());
+    wait(taken).unwrap();
+    assert!(profile(&store, "romeo").has_offline);
+}
+
+fn version_of(account: i64, changes: i64) -> RosterVersion {
+    RosterVersion { account, changes }
+}
+
+/// Romeo and Juliet see each other; the nurse asks Romeo; two messages of 17 bytes wait for him.
+#[test]
+fn what_a_database_of_schema_2_holds_is_there() {
+    let (_folder, store) = restore(2);
+    let (romeo, juliet) = (jid("romeo@example.net"), jid("juliet@example.org"));
+    let found = profile(&store, "romeo");
+    assert_eq!(found.version, version_of(1, 3));
+    let [listed, asking] = &found.items[..] else { panic!("{found:?}") };
+    assert_eq!((&listed.jid, listed.name.as_deref(), listed.listed), (&juliet, Some("Juliet"), true));
+    assert_eq!(listed.groups, ["Capulet", "The ball"]);
+    assert_eq!((listed.state.to, listed.state.from), (Half::Granted, Half::Granted));
+    assert_eq!((asking.state.from, asking.listed), (Half::Pending, false));
+    assert_eq!(found.requests, [&b"<presence type='subscribe'/>"[..]]);
+    assert_eq!((found.avatar, found.has_offline), (Some([0; 20]), true));
+    let waiting = wait(store.load_offline(&romeo, 0, 1_000)).unwrap();
+    assert_eq!(waiting.iter().map(|message| message.number).collect::<Vec<_>>(), [1, 4]);
+    wait(store.delete_offline(&romeo, 4, nothing())).unwrap();
+    assert!(!profile(&store, "romeo").has_offline);
+    let bookmarks = wait(store.load_private(&romeo, "storage", "storage:bookmarks")).unwrap();
+    assert_eq!(bookmarks.as_deref(), Some("<storage xmlns='storage:bookmarks'/>"));
+    assert_eq!(wait(store.load_vcard(&romeo)).unwrap().as_deref(), Some("<vCard xmlns='vcard-temp'/>"));
+    let blocks = wait(store.load_blocks()).unwrap();
+    assert_eq!(blocks, [(romeo, vec![jid("tybalt@example.org").into()])]);
+    let activity = wait(store.load_activity(&juliet)).unwrap().unwrap();
+    assert_eq!((activity.left_unix_s, activity.status.as_deref()), (1_790_000_002, Some("asleep")));
 }
 
 #[test]

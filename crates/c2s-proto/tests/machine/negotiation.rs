@@ -103,6 +103,7 @@ fn after_login_binding_is_offered_with_all_that_stays() {
         play.written(),
         "[header from=a.example id=s]<stream:features><bind xmlns='…bind'/>\
          <session xmlns='…session'><optional/></session>\
+         <ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>\
          <register xmlns='http://jabber.org/features/iq-register'/><c xmlns='http://jabber.org/protocol/caps'/>\
          <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
          <idle-seconds>300</idle-seconds></limits></stream:features>"

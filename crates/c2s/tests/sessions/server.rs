@@ -63,6 +63,7 @@ impl Accounts for Registration {
         &self,
         _: BareJid,
         _: Zeroizing<String>,
+        _: FullJid,
     ) -> BoxFuture<'static, Result<(), AccountError>> {
         let gate = self.gates.lock().unwrap().pop();
         async move {

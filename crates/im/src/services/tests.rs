@@ -5,12 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use rjabberd_session_manager::SessionTable;
-use rjabberd_storage::Absent;
 use rjabberd_xml::{Context, read_element};
 use rjabberd_xmpp::{BareJid, address};
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::stage::Keeper;
 use crate::{AccountError, Limits};
 
 /// Accounts that write down what is asked of them and always answer the same.
@@ -39,8 +39,9 @@ impl Accounts for Probe {
         &self,
         account: BareJid,
         password: Zeroizing<String>,
+        asker: FullJid,
     ) -> BoxFuture<'static, Result<(), AccountError>> {
-        self.note(format!("change {account} {}", *password))
+        self.note(format!("change {account} {} for {asker}", *password))
     }
 
     fn remove(&self, account: BareJid, asker: FullJid) -> BoxFuture<'static, Result<(), AccountError>> {
@@ -72,7 +73,7 @@ fn clock() -> Clock {
 }
 
 fn im() -> &'static Im {
-    Im::new(Arc::new(Absent), SessionTable::new(), [HOST.to_owned()], clock(), Limits::default())
+    Im::new(Arc::new(Keeper::default()), SessionTable::new(), [HOST.to_owned()], clock(), Limits::default())
 }
 
 fn closed() -> Services {
@@ -84,18 +85,6 @@ fn stanza(text: &str) -> Stanza {
     Stanza::from_fragment(fragment, None).unwrap().unwrap()
 }
 
-/// The stanza of a response; a long one written to its end.
-fn whole(response: Response) -> Stanza {
-    match response {
-        Response::Stanza(stanza) => stanza,
-        Response::Long(mut long) => {
-            let mut out = BytesMut::new();
-            while long.write(&mut out, 100) {}
-            Stanza::from_written(out.freeze()).unwrap()
-        }
-    }
-}
-
 /// What the answer says, without the start tag: the payload, or the condition of the error.
 #[track_caller]
 fn said(services: &Services, request: &Stanza, sender: Sender<'_>) -> String {
@@ -104,7 +93,7 @@ fn said(services: &Services, request: &Stanza, sender: Sender<'_>) -> String {
         Answer::Later(answer) => answer.now_or_never().expect("the probe answers at once"),
         Answer::Nothing => return "nothing".to_owned(),
     };
-    let answer = whole(answer);
+    let answer = crate::long::whole(answer);
     assert_eq!(answer.id, request.id);
     assert_eq!(answer.from, request.to);
     match sender {
@@ -188,7 +177,10 @@ fn the_server_names_its_features() {
          <feature var=\"http://jabber.org/protocol/caps\"/>\
          <feature var=\"http://jabber.org/protocol/disco#info\"/>\
          <feature var=\"http://jabber.org/protocol/disco#items\"/>\
-         <feature var=\"jabber:iq:version\"/><feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:time\"/></query>"
+         <feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:version\"/>\
+         <feature var=\"urn:xmpp:blocking\"/><feature var=\"urn:xmpp:ping\"/>\
+         <feature var=\"urn:xmpp:reporting:1\"/><feature var=\"urn:xmpp:time\"/>\
+         <feature var=\"vcard-temp\"/></query>"
     );
 }
 
@@ -201,7 +193,10 @@ fn an_account_names_its_features() {
              <identity category=\"account\" type=\"registered\"/>\
              <feature var=\"http://jabber.org/protocol/disco#info\"/>\
              <feature var=\"http://jabber.org/protocol/disco#items\"/>\
-             <feature var=\"jabber:iq:register\"/><feature var=\"urn:xmpp:ping\"/></query>"
+             <feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:private\"/>\
+             <feature var=\"jabber:iq:register\"/><feature var=\"urn:xmpp:blocking\"/>\
+             <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:reporting:1\"/>\
+             <feature var=\"vcard-temp\"/></query>"
         );
     }
 }
@@ -217,16 +212,20 @@ fn registration_is_named_only_where_it_is_on() {
 #[test]
 fn each_feature_that_is_named_works() {
     let bench = Bench::new(Ok(()));
-    for (to, named) in [(SERVER, 7), (OWN, 4)] {
+    for (to, named) in [(SERVER, 11), (OWN, 9)] {
         let info = session_asks(&bench.services, "get", to, INFO);
         let features: Vec<&str> =
             info.split("var=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         assert_eq!(features.len(), named, "{features:?}");
-        for feature in features.iter().filter(|feature| **feature != ns::CAPS) {
-            let answers = ["query", "ping", "time"].map(|name| {
+        // Capabilities are for the stream features, reports come inside of blocks.
+        for feature in features.iter().filter(|feature| ![ns::CAPS, ns::REPORTING].contains(feature)) {
+            // XEP-0191, 3: the server says that it can, and is asked by the account.
+            let to = if *feature == ns::BLOCKING { None } else { to };
+            let answers = ["query", "ping", "time", "vCard", "blocklist"].map(|name| {
                 session_asks(&bench.services, "get", to, &format!("<{name} xmlns='{feature}'/>"))
             });
-            let works = |answer: &String| answer.is_empty() || answer.starts_with('<');
+            let unknown = ["service-unavailable", "feature-not-implemented"];
+            let works = |answer: &String| !unknown.contains(&answer.as_str());
             assert!(answers.iter().any(works), "{feature} {answers:?}");
         }
     }
@@ -386,7 +385,7 @@ fn a_session_changes_its_own_password() {
     let filled = form("<username>ROMEO</username><password>new</password>");
     for to in [None, OWN, SERVER] {
         assert_eq!(session_asks(&bench.services, "set", to, &filled), "");
-        assert_eq!(bench.asked(), ["change romeo@example.net new"]);
+        assert_eq!(bench.asked(), ["change romeo@example.net new for romeo@example.net/orchard"]);
     }
 }
 

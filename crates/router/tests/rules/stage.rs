@@ -94,6 +94,7 @@ impl Store for Keeper {
 }
 
 pub(crate) struct Stage {
+    pub(crate) im: &'static Im,
     pub(crate) router: Router,
     pub(crate) keeper: Arc<Keeper>,
     ports: SessionManagerPorts,
@@ -109,6 +110,11 @@ pub(crate) const ROMEO: &str = "romeo@example.net/orchard";
 impl Stage {
     /// Romeo, and Juliet's sessions.
     pub(crate) async fn new(resources: &[Resource]) -> Stage {
+        let keeper = Arc::new(Keeper::default());
+        Stage { keeper: keeper.clone(), ..Stage::with_store(resources, keeper).await }
+    }
+
+    pub(crate) async fn with_store(resources: &[Resource], store: Arc<dyn Store>) -> Stage {
         let table = SessionTable::new();
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
@@ -120,12 +126,11 @@ impl Stage {
         let ports = SessionManager::start(table.clone(), rules);
         let hosts = ["example.net", "example.org"].map(str::to_owned);
         let clock = Arc::new(std::time::SystemTime::now);
-        let keeper = Arc::new(Keeper::default());
-        let im = Im::new(keeper.clone(), table, hosts.clone(), clock, Limits::default());
+        let im = Im::new(store, table, hosts.clone(), clock, Limits::default());
         let hosts = hosts.map(|host| (host, Services::new(im, None)));
         let router = Router::new(HashMap::from(hosts), im);
         let romeo = sits(&ports, ROMEO).await;
-        let mut stage = Stage { router, keeper, ports, romeo, sessions: Vec::new() };
+        let mut stage = Stage { im, router, keeper: Arc::default(), ports, romeo, sessions: Vec::new() };
         for (resource, priority) in resources {
             stage.enters(resource, *priority).await;
         }

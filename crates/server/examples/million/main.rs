@@ -46,7 +46,7 @@ fn main() -> Result<ExitCode, Fault> {
 
 async fn run(sessions: usize, messages: usize) -> Result<ExitCode, Fault> {
     let folder = tempfile::tempdir()?;
-    let system = start(folder.path(), sessions)?;
+    let system = start(folder.path(), sessions).await?;
     let entrance = system.entrance("c2s").ok_or("the config has no listener for clients")?;
     let mut generator = Generator::new(entrance, sessions);
     let before_kib = resident_kib()?;
@@ -98,7 +98,7 @@ async fn run(sessions: usize, messages: usize) -> Result<ExitCode, Fault> {
 }
 
 /// The server as `rjabberd run` starts it, but for the store and the socket.
-fn start(folder: &Path, sessions: usize) -> Result<System, Fault> {
+async fn start(folder: &Path, sessions: usize) -> Result<System, Fault> {
     let file = folder.join("rjabberd.toml");
     let text = format!(
         "hosts = ['localhost']\n\
@@ -114,7 +114,7 @@ fn start(folder: &Path, sessions: usize) -> Result<System, Fault> {
     let listener = config.listeners.iter().find(|listener| listener.name == "c2s");
     let bound = vec![Bound::in_memory(listener.ok_or("the config has no listener for clients")?.clone())];
     let certificates = Arc::new(Certificates::load(&config.hosts, &DataFolder::open(&config.data)?)?);
-    Ok(wiring::start(&config, bound, Arc::new(OneKey::new()?), &[7; 32], &certificates)?)
+    Ok(wiring::start(&config, bound, Arc::new(OneKey::new()?), &[7; 32], &certificates).await?)
 }
 
 /// Runs work in a thread of its own.

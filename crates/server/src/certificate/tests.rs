@@ -17,6 +17,7 @@ fn host(domain: &str, certificate: Option<CertificateFiles>) -> Host {
         registration: false,
         mechanisms: vec![Mechanism::Scram(ScramHash::Sha256)],
         certificate,
+        contact: Default::default(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! From values to a [`Config`]: defaults, meanings, and what must fit together.
 
 use std::path::Path;
+use std::time::Duration;
+
+use rjabberd_storage::OfflineLimits;
 
 use super::hosts;
 use super::listeners;
@@ -107,6 +110,23 @@ fn limits(values: &mut Values) -> Limits {
         sessions_per_account_max: values.size_or(&["limits", "sessions_per_account_max"], 50),
         queue_bytes_max: values.size_or(&["limits", "queue_bytes_max"], 1 << 20),
         write_stall: values.seconds_or(&["limits", "write_stall_s"], 30),
+        account: account_limits(values),
+    }
+}
+
+fn account_limits(values: &Values) -> rjabberd_im::Limits {
+    const DAY_S: u64 = 24 * 60 * 60;
+    let offline_days = values.number(&["limits", "offline_days_max"]).map_or(90, |found| found.value);
+    rjabberd_im::Limits {
+        roster_items_max: values.size_or(&["limits", "roster_items_max"], 5_000),
+        offline: OfflineLimits {
+            messages_max: values.size_or(&["limits", "offline_messages_max"], 1_000),
+            bytes_max: values.size_or(&["limits", "offline_bytes_max"], 4 << 20),
+        },
+        offline_age: Duration::from_secs(offline_days * DAY_S),
+        blocks_max: values.size_or(&["limits", "blocks_max"], 1_000),
+        private_bytes_max: values.size_or(&["limits", "private_bytes_max"], 1 << 20),
+        vcard_bytes_max: values.size_or(&["limits", "vcard_bytes_max"], 256 << 10),
     }
 }
 

@@ -3,6 +3,7 @@
 use rjabberd_xmpp::address::normalise_domain;
 use rjabberd_xmpp::sasl::Mechanism;
 
+use super::contact;
 use super::settings::{CertificateFiles, Host};
 use super::suggestion;
 use super::values::{Found, Values};
@@ -20,6 +21,7 @@ pub(super) fn build(values: &mut Values) -> Vec<Host> {
         None => MECHANISMS.iter().filter_map(|name| Mechanism::from_name(name)).collect(),
     };
     let certificate = certificate(values, &[]);
+    contact::check(values, &[]);
     domains
         .into_iter()
         .map(|domain| {
@@ -33,6 +35,7 @@ pub(super) fn build(values: &mut Values) -> Vec<Host> {
                     None => mechanisms.clone(),
                 },
                 certificate: self::certificate(values, &own).or_else(|| certificate.clone()),
+                contact: contact::build(values, &own),
                 domain,
             }
         })

@@ -8,6 +8,7 @@
 //! `settings` is what comes out.
 
 mod build;
+mod contact;
 mod entry;
 mod environment;
 mod file;

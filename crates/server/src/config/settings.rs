@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rjabberd_im::ContactAddresses;
 use rjabberd_xmpp::sasl::{Mechanism, ScramHash};
 
 use super::network::Network;
@@ -54,6 +55,8 @@ pub struct Host {
     pub mechanisms: Vec<Mechanism>,
     /// The configured certificate; `None` is the self-signed one of the data folder.
     pub certificate: Option<CertificateFiles>,
+    /// Whom to write to about it (XEP-0157).
+    pub contact: ContactAddresses,
 }
 
 impl Host {
@@ -167,6 +170,8 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// How long writing may stand still before the connection is lost.
     pub write_stall: Duration,
+    /// What an account may keep.
+    pub account: rjabberd_im::Limits,
 }
 
 /// What happens when a client asks for a resource that is taken.

@@ -1,5 +1,7 @@
 //! Whole configs: what they come to, and the exact lines about what is wrong with them.
 
+use rjabberd_im::ContactAddresses;
+
 use super::*;
 
 /// Loads a config from text and environment; faults name the file `rjabberd.toml` whatever folder it is in.
@@ -279,6 +281,56 @@ fn a_host_overrides_what_holds_for_all() {
     assert_eq!(a.mechanisms.len(), 4);
     assert_eq!(a.certificate.as_ref().map(|files| files.certificate.as_path()), Some(Path::new("/all.pem")));
     assert_eq!(b.certificate.as_ref().map(|files| files.key.as_path()), Some(Path::new("/b.key")));
+}
+
+#[test]
+fn a_host_has_the_contact_addresses_of_all_but_for_the_roles_that_it_names() {
+    let config = load_text(
+        "hosts = [\"a.example\", \"b.example\", \"c.example\"]\n\
+         [contact]\nabuse = [\"mailto:all@a.example\"]\nadmin = [\"xmpp:admin@a.example\"]\n\
+         [host.\"B.example\"]\ncontact.abuse = [\"mailto:b@b.example\"]\n\
+         [host.\"c.example\"]\ncontact.abuse = []\n",
+        &[],
+    )
+    .unwrap();
+    for (host, abuse) in
+        config.hosts.iter().zip([Some("mailto:all@a.example"), Some("mailto:b@b.example"), None])
+    {
+        let expected = ContactAddresses::new(|role| match role {
+            "abuse" => abuse.map(str::to_owned).into_iter().collect(),
+            "admin" => vec!["xmpp:admin@a.example".to_owned()],
+            _ => Vec::new(),
+        });
+        assert_eq!(host.contact, expected, "{}", host.domain);
+    }
+    let line = |place: &str| {
+        format!(
+            "rjabberd.toml:{place}.abuse: \"abuse\" is no URI: write it as in \"mailto:abuse@example.net\""
+        )
+    };
+    refused("[contact]\nabuse = [\"abuse\"]\n", &[&line("2: contact")]);
+    refused("[host.localhost]\ncontact.abuse = [\"abuse\"]\n", &[&line("2: host.localhost.contact")]);
+}
+
+#[test]
+fn what_an_account_may_keep_is_said_by_limits() {
+    let config = load_text("", &[]).unwrap();
+    assert_eq!(config.limits.account, rjabberd_im::Limits::default());
+    let config = load_text(
+        "[limits]\nroster_items_max = 1\noffline_messages_max = 2\noffline_bytes_max = 10003\n\
+         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n",
+        &[],
+    )
+    .unwrap();
+    let expected = rjabberd_im::Limits {
+        roster_items_max: 1,
+        offline: rjabberd_storage::OfflineLimits { messages_max: 2, bytes_max: 10_003 },
+        offline_age: std::time::Duration::from_secs(4 * 86_400),
+        blocks_max: 5,
+        private_bytes_max: 10_006,
+        vcard_bytes_max: 10_007,
+    };
+    assert_eq!(config.limits.account, expected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
-use rjabberd_storage::{DataFolder, SqliteOptions, SqliteStore, Store};
+use rjabberd_storage::{DataFolder, RosterEvent, SqliteOptions, SqliteStore, Store};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, FullJid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,7 +27,9 @@ impl LiveSessions for Ended {
         future::ready(()).boxed()
     }
 
-    fn credentials_changed(&self, account: &BareJid) -> BoxFuture<'static, ()> {
+    fn rosters_changed(&self, _: &BareJid, _: &[RosterEvent]) {}
+
+    fn credentials_changed(&self, account: &BareJid, _: Option<&FullJid>) -> BoxFuture<'static, ()> {
         self.0.lock().unwrap().push(format!("changed {account}"));
         future::ready(()).boxed()
     }

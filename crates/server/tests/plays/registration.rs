@@ -75,7 +75,7 @@ fn a_name_or_password_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_changed_password_is_the_only_one_that_works_and_its_owners_sessions_go_on() {
+fn a_changed_password_is_the_only_one_that_works_and_ends_all_sessions_but_the_one_that_changed_it() {
     let mut play = on();
     play.enters("romeo/garden");
     play.returns("romeo/orchard")
@@ -85,7 +85,7 @@ fn a_changed_password_is_the_only_one_that_works_and_its_owners_sessions_go_on()
         ))
         .gets("<iq type='result' id='change'/>")
         .gets_nothing();
-    play.client("romeo/garden").gets_nothing();
+    play.client("romeo/garden").gets_stream_error("not-authorized");
     let refused = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>";
     stream(&play).fails_to_log_in(Hash::Sha1, "romeo", PASSWORD).gets(refused);
     stream(&play).logs_in(Hash::Sha1, "romeo", "second").binds(None);

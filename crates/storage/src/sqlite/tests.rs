@@ -1,6 +1,10 @@
 //! What the threads promise: groups, savepoints, deadlines, faults of the disk, panics. (The operations themselves are
 //! tested through the trait, in `tests/`.)
 
+mod following;
+mod plans;
+mod remembering;
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use futures_util::FutureExt;
@@ -75,6 +79,26 @@ impl Gate {
     fn open(self) -> Result<(), StoreError> {
         self.leave.send(()).unwrap();
         ask(self.answer)
+    }
+}
+
+/// An operation that takes the thread down when it is settled.
+struct Bomb;
+impl Job for Bomb {
+    fn weight(&self) -> usize {
+        1
+    }
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+    fn is_abandoned(&self) -> bool {
+        false
+    }
+    fn run(&mut self, _: &Connection) -> Ran {
+        Ran::Done
+    }
+    fn settle(self: Box<Self>, _: Result<(), StoreError>) {
+        panic!("asked for by a test")
     }
 }
 
@@ -190,24 +214,6 @@ fn a_panic_answers_its_caller_and_spoils_nothing() {
 
 #[test]
 fn a_thread_outlives_a_panic_of_its_own_and_nobody_waits_for_ever() {
-    struct Bomb;
-    impl Job for Bomb {
-        fn weight(&self) -> usize {
-            1
-        }
-        fn deadline(&self) -> Instant {
-            Instant::now() + Duration::from_secs(60)
-        }
-        fn is_abandoned(&self) -> bool {
-            false
-        }
-        fn run(&mut self, _: &Connection) -> Ran {
-            Ran::Done
-        }
-        fn settle(self: Box<Self>, _: Result<(), StoreError>) {
-            panic!("asked for by a test")
-        }
-    }
     let (_folder, store) = new_store();
     let gate = Gate::closed(&store);
     store.writes.push(Box::new(Bomb), &store.metrics.writes);
@@ -368,26 +374,6 @@ fn a_reader_cannot_write() {
     });
     let result = ask(change);
     assert!(matches!(result, Err(StoreError::Io(_))), "{result:?}");
-}
-
-#[test]
-fn a_page_costs_the_page_and_not_the_table() {
-    let (_folder, store) = new_store();
-    for (sql, key) in [
-        (accounts::LIST_ALL, "(domain,localpart)>(?,?)"),
-        (accounts::LIST_DOMAIN, "domain=? AND localpart>?"),
-    ] {
-        let plan: String = wait(store.read(move |connection| {
-            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-            let mut rows = explain.query([1, 2, 3])?;
-            let mut plan = String::new();
-            while let Some(row) = rows.next()? {
-                plan.push_str(&row.get::<_, String>(3)?);
-            }
-            Ok(plan)
-        }));
-        assert!(plan.starts_with("SEARCH") && plan.contains(key) && !plan.contains("TEMP"), "{plan}");
-    }
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! That no statement reads a table from end to end, and that nothing is sorted which an index has in order.
+
+use super::*;
+
+fn plan(store: &SqliteStore, sql: &str) -> String {
+    let explain = format!("EXPLAIN QUERY PLAN {sql}");
+    wait(store.read(move |connection| {
+        let mut explain = connection.prepare(&explain)?;
+        let values = vec![1; explain.parameter_count()];
+        let mut rows = explain.query(rusqlite::params_from_iter(values))?;
+        let mut plan = String::new();
+        while let Some(row) = rows.next()? {
+            plan.push_str(&row.get::<_, String>(3)?);
+            plan.push('\n');
+        }
+        Ok(plan)
+    }))
+}
+
+#[test]
+fn a_page_costs_the_page_and_not_the_table() {
+    let (_folder, store) = new_store();
+    for (sql, key) in [
+        (accounts::LIST_ALL, "(domain,localpart)>(?,?)"),
+        (accounts::LIST_DOMAIN, "domain=? AND localpart>?"),
+        (offline::LOAD, "account_id=? AND rowid>?"),
+        (offline::DELETE, "account_id=? AND rowid<?"),
+        (offline::EXPIRED, "taken_unix_ms<?"),
+    ] {
+        let plan = plan(&store, sql);
+        assert!(plan.starts_with("SEARCH") && plan.contains(key) && !plan.contains("TEMP"), "{sql}:\n{plan}");
+    }
+}
+
+#[test]
+fn no_statement_scans_a_table_or_sorts() {
+    let (_folder, store) = new_store();
+    for sql in [
+        accounts::FIND,
+        roster_items::OWNER,
+        roster_items::FIND,
+        roster_items::OF,
+        roster_items::COUNT,
+        roster_items::REQUEST_BYTES,
+        roster_items::APPROVERS,
+        profiles::LOAD,
+        offline::COUNT_IN,
+        offline::LOAD,
+        offline::DELETE,
+        offline::EXPIRED,
+        private::LOAD,
+        private::BYTES,
+        vcards::LOAD,
+        blocks::LIST,
+        activity::LOAD,
+    ] {
+        let plan = plan(&store, sql);
+        assert!(plan.contains("SEARCH"), "{sql}:\n{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{sql}:\n{plan}");
+    }
+}
+
+/// What removing an account does to each table that refers to it.
+#[test]
+fn the_rows_of_an_account_are_found_by_an_index() {
+    let (_folder, store) = new_store();
+    let tables: Vec<String> = wait(store.read(|connection| {
+        let mut select = connection.prepare(
+            "SELECT tables.name FROM sqlite_schema AS tables, pragma_foreign_key_list(tables.name)
+             WHERE tables.type = 'table' AND \"table\" = 'account'",
+        )?;
+        let names = select.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
+    }));
+    assert_eq!(tables.len(), 7, "{tables:?}");
+    for table in tables {
+        let plan = plan(&store, &format!("DELETE FROM {table} WHERE account_id = ?1"));
+        assert!(plan.starts_with("SEARCH"), "{table}: {plan}");
+    }
+}
