@@ -134,7 +134,7 @@ impl C2s {
         if !self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
             return;
         }
-        while seat.is_spilling() && seat.depth() == 0 && self.outbox.len() <= low {
+        while seat.is_spilling() && !seat.awaits_older() && seat.depth() == 0 && self.outbox.len() <= low {
             let (parcels, open) = seat.drain(low.max(1));
             for parcel in parcels {
                 self.take_delivery(parcel);

@@ -24,6 +24,9 @@ pub(crate) struct Taking {
 impl C2s {
     /// Messages wait: takes them, unless it does already, or another session does.
     pub(crate) fn take_offline(&mut self, context: &mut Context<Self>) {
+        if let Some(seat) = &self.seat {
+            seat.takes_older();
+        }
         if self.is_taking() {
             return;
         }

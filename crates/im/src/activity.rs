@@ -117,7 +117,11 @@ impl Im {
 
     /// The account was removed: another may get its address.
     pub(crate) fn forget_activity(&self, account: &BareJid) {
-        self.activities.0.lock().noted.remove(account);
+        let mut notes = self.activities.0.lock();
+        notes.noted.remove(account);
+        if let Some(saving) = &mut notes.saving {
+            saving.batch.remove(account);
+        }
     }
 
     /// Seconds since 1970.

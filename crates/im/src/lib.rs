@@ -38,6 +38,7 @@ use std::time::Duration;
 use rjabberd_session_manager::SessionTable;
 use rjabberd_storage::{OfflineLimits, RosterEvent, Store};
 use rjabberd_xmpp::BareJid;
+use rjabberd_xmpp::roster::Circle;
 
 use activity::Activities;
 pub use blocking::{Blocklists, Verdict};
@@ -105,10 +106,15 @@ pub struct Im {
 impl Im {
     /// An account is gone, and the rosters of its contacts have changed with it.
     pub fn account_removed(&self, account: &BareJid, events: &[RosterEvent]) {
+        // Its sessions live on for a moment. They show nothing to anybody from now on, and are told of by `events`.
+        self.change_circles(account, |_| Circle::default());
+        self.carry_out(events);
+        for seat in self.outlet.table().seats(account) {
+            seat.show().retire();
+        }
         // Another may get its address.
         self.blocklists.forget(account);
         self.forget_activity(account);
-        self.carry_out(events);
     }
 
     /// The way to the sessions.

@@ -168,7 +168,7 @@ impl Im {
         let seats = self.outlet.table().seats(account);
         let wanting = seats.iter().filter(|seat| seat.priority() >= Some(0));
         if let Some(seat) = wanting.max_by_key(|seat| (seat.priority(), seat.generation())) {
-            seat.hold();
+            seat.hold_for_older();
             seat.control(Control::TakeOffline);
         }
     }

@@ -91,6 +91,8 @@ impl Im {
         let is_known = profile.is_ok();
         let profile = match profile {
             Ok(profile) => profile,
+            // It was removed, and its sessions are about to end.
+            Err(StoreError::NotFound) => return true,
             Err(error) => {
                 log::warn!(target: "im:presence", "{} appears to its own account only: {error}", seat.jid());
                 Arc::new(Profile::default())
@@ -99,7 +101,7 @@ impl Im {
         let waits = priority >= 0 && profile.has_offline;
         if waits {
             // What comes from now on waits behind the messages that wait already.
-            seat.hold();
+            seat.hold_for_older();
         }
         let is_told = {
             let mut show = seat.show();
@@ -118,7 +120,7 @@ impl Im {
             self.deliver_requests(&seat, &profile);
         }
         if waits || (priority >= 0 && self.offline.commits.load(SeqCst) != seen) {
-            seat.hold();
+            seat.hold_for_older();
             seat.control(Control::TakeOffline);
         }
         is_known
@@ -184,9 +186,16 @@ impl Im {
 
     /// RFC 6121, 3.1.3: a request is delivered to each resource that becomes available, until it is answered.
     fn deliver_requests(&self, seat: &Seat, profile: &Profile) {
+        let account = seat.jid().to_bare();
         for request in &profile.requests {
             match Stanza::from_written(request.clone()) {
-                Some(request) => drop(self.outlet.give(seat.jid(), request)),
+                Some(request) => {
+                    let blocked =
+                        request.from.as_ref().is_some_and(|from| self.blocklists.blocks(&account, from));
+                    if !blocked {
+                        self.outlet.give(seat.jid(), request);
+                    }
+                }
                 None => log::error!(target: "im:presence", "a request to {} is not readable", seat.jid()),
             }
         }
@@ -239,7 +248,14 @@ impl Im {
         }
         let one = to.try_as_full().ok();
         if !may_see {
-            // 4.6.6: whoever got directed presence is told of that one resource by itself, when it leaves.
+            let seat = one.and_then(|one| self.outlet.table().seat(one));
+            if seat.is_some_and(|seat| self.was_shown_to(&seat, &asker)) {
+                // 4.6.6: mere presence, of that resource only.
+                let mut answer = Stanza::new(StanzaKind::Presence(PresenceType::Available), &[]);
+                (answer.from, answer.to) = (probe.to.clone(), Some(asker.clone().into()));
+                self.outlet.give(&asker, answer);
+                return;
+            }
             return self.answer_probe(PresenceType::Unsubscribed, &probe, &asker);
         }
         let mut shown = 0;
@@ -252,6 +268,13 @@ impl Im {
         if shown == 0 {
             self.answer_probe(PresenceType::Unavailable, &probe, &asker);
         }
+    }
+
+    /// Whether a session has sent directed presence to that one, or to its account, and not taken it back.
+    fn was_shown_to(&self, seat: &Seat, asker: &FullJid) -> bool {
+        let show = seat.show();
+        let mut directed = show.directed().unwrap_or_default().iter();
+        directed.any(|told| *asker == *told || asker.to_bare() == *told)
     }
 
     /// RFC 6121, 4.3.2.1: with the `id` of the probe; from the bare address, since the full one would tell of a resource.

@@ -47,6 +47,8 @@ pub struct Seat {
     /// What the session asked to be told of, by [`Wish`].
     wishes: AtomicU8,
     spilling: AtomicBool,
+    /// Older messages wait for the session, which is about to take them; until then nothing is taken from the spill.
+    awaits_older: AtomicBool,
     ending: AtomicBool,
     leaving: AtomicBool,
     spill: Mutex<Spill>,
@@ -91,6 +93,7 @@ impl Seat {
             show: Mutex::default(),
             wishes: AtomicU8::new(0),
             spilling: AtomicBool::new(false),
+            awaits_older: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             spill: Mutex::default(),
@@ -212,6 +215,25 @@ impl Seat {
         self.spilling.store(true, SeqCst);
     }
 
+    /// Older messages wait elsewhere: from now on everything goes to the spill, and stays there until the session, which
+    /// is to be told by [`Control::TakeOffline`], says [`Seat::takes_older`].
+    pub fn hold_for_older(&self) {
+        // Not while the spill is being found empty, or the mailbox would be opened again.
+        let _spill = self.spill.lock();
+        self.awaits_older.store(true, SeqCst);
+        self.spilling.store(true, SeqCst);
+    }
+
+    /// Whether older messages are to be taken before the spill.
+    pub fn awaits_older(&self) -> bool {
+        self.awaits_older.load(SeqCst)
+    }
+
+    /// The session sees to the older messages now.
+    pub fn takes_older(&self) {
+        self.awaits_older.store(false, SeqCst);
+    }
+
     /// The session ends: everything goes to the spill, so that it comes back behind what the session has taken.
     pub fn end(&self) {
         self.hold();
@@ -229,7 +251,7 @@ impl Seat {
     }
 
     /// Takes from the spill, in order, up to about `bytes_max`. Call it only while [`Seat::depth`] is 0. When the spill
-    /// is empty, the mailbox is open again; the flag says whether it is.
+    /// is empty, the mailbox is open again, unless older messages are to be taken first; the flag says whether the spill is empty.
     pub fn drain(&self, bytes_max: usize) -> (VecDeque<Arc<Parcel>>, bool) {
         let mut spill = self.spill.lock();
         let mut taken = VecDeque::new();
@@ -241,7 +263,7 @@ impl Seat {
             taken.push_back(parcel);
         }
         let open = spill.queue.is_empty();
-        if open && !spill.closed {
+        if open && !spill.closed && !self.awaits_older() {
             self.spilling.store(false, SeqCst);
         }
         (taken, open)

@@ -18,7 +18,7 @@ pub struct Show {
     owed: bool,
     /// Who got directed presence and is owed unavailable (RFC 6121, 4.6.3); `None` before the session has begun.
     directed: Option<Vec<Jid>>,
-    /// Another session has the resource: what this one does is nobody's business any more.
+    /// Another session has the resource, or the account is gone: what this one does is nobody's business any more.
     retired: bool,
 }
 
@@ -45,9 +45,14 @@ impl Show {
         self.presence.is_some()
     }
 
-    /// Whether another session has the resource.
+    /// Whether another session has the resource, or the account is gone.
     pub fn is_retired(&self) -> bool {
         self.retired
+    }
+
+    /// The account is gone, and all who knew were told.
+    pub fn retire(&mut self) {
+        self.retired = true;
     }
 
     /// Whether the contacts think that it is available.

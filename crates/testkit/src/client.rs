@@ -172,6 +172,25 @@ impl Client {
         }
     }
 
+    /// All elements that came of what this client sent, also where that had to be committed: whoever else is to hear of
+    /// it has it in his mailbox.
+    #[track_caller]
+    pub fn settles(&mut self) -> Vec<Node> {
+        self.asked += 1;
+        let id = format!("settled-{}", self.asked);
+        self.sends(&format!("<iq type='get' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+        let mut elements = Vec::new();
+        loop {
+            let element = self.takes();
+            if element.name == "iq" && element.attribute("id") == Some(&id) {
+                break;
+            }
+            elements.push(element);
+        }
+        elements.extend(self.collects());
+        elements
+    }
+
     /// Nothing has come for this client (see [`Client::collects`]).
     #[track_caller]
     pub fn gets_nothing(&mut self) -> &mut Client {
@@ -396,6 +415,21 @@ impl Client {
     /// Breaks the connection without a word.
     pub fn vanishes(&mut self) {
         self.wire = None;
+    }
+
+    /// Waits until the next element has begun to come; nothing is taken.
+    #[track_caller]
+    pub fn begins_to_get(&mut self) -> &mut Client {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 64];
+        while self.pieces.waiting_text().is_empty() {
+            match self.wire().read(&mut buffer, deadline) {
+                Ok(Got::Bytes(count)) => self.pieces.push(&buffer[..count]),
+                Ok(Got::Nothing) if Instant::now() < deadline => {}
+                _ => self.fail("nothing comes"),
+            }
+        }
+        self
     }
 
     /// The next piece; `None` when the server has closed the connection.

@@ -3,16 +3,23 @@
 //! Each bug leaves one here. The harness is `rjabberd_testkit`; nothing of the server is linked in.
 
 mod account_data;
+mod accounts;
+mod blocking;
 mod conversation;
 mod hostile;
 mod listening;
 mod liveness;
 mod log_file;
 mod logins;
+mod offline;
+mod presence;
 mod registration;
+mod rosters;
 mod routing;
+mod said;
 mod serving;
 mod sessions;
 mod stalled;
 mod stopping;
+mod subscriptions;
 mod under_load;
