@@ -119,6 +119,8 @@ struct Errands {
     taking: Option<Taking>,
     /// The client's last message is on its way into the store: no request is answered before that is done.
     committing: Option<BoxFuture<'static, ()>>,
+    /// How many are, since all were.
+    committing_count: usize,
     /// The store did not answer: when messages are asked for again.
     take_again: Option<Timer>,
     /// The same for what the contacts must know of the session.

@@ -225,6 +225,36 @@ impl Outbox {
         taken
     }
 
+    /// Takes out the messages of the account's own store of which nothing was written.
+    pub(crate) fn drop_messages(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let entries = std::mem::take(&mut self.entries);
+        let first = self.written;
+        for Entry { start, end, parcel, message } in entries {
+            if message != 0 && start >= first {
+                continue;
+            }
+            let bytes = (start.max(first) - first) as usize..(end - first) as usize;
+            let kept_from = self.end();
+            self.buffer.extend_from_slice(&buffer[bytes]);
+            let start = if start < first { start } else { kept_from };
+            self.entries.push_back(Entry { start, end: self.end(), parcel, message });
+        }
+        let gone = (buffer.len() - self.buffer.len()) as u64;
+        if let Some(making) = &mut self.making {
+            if making.start > first {
+                making.start -= gone;
+            }
+            making.behind.retain(|behind| match behind {
+                Behind::Own(bytes, message) if *message != 0 => {
+                    making.bytes -= bytes.len();
+                    false
+                }
+                _ => true,
+            });
+        }
+    }
+
     /// Whether a parcel waits that was not written whole.
     pub(crate) fn holds_parcels(&self) -> bool {
         let behind = self.making.iter().flat_map(|making| &making.behind);
@@ -324,6 +354,28 @@ mod tests {
         assert!(outbox.take_unwritten().is_empty());
         assert_eq!(outbox.bytes(), b"n/>");
         drop((outbox, back));
+    }
+
+    #[test]
+    fn messages_of_the_store_that_were_not_begun_are_taken_out_and_all_else_stays() {
+        let back: &'static Back = Box::leak(Box::default());
+        let (mut outbox, _) = filled(back, &[]);
+        outbox.push_message(b"<begun/>", 1);
+        outbox.push(b"<own/>");
+        outbox.push_message(b"<dropped/>", 2);
+        let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
+        stanza.id = Some("a".to_owned());
+        let size = outbox.push_parcel(Parcel::new(stanza, back));
+        outbox.push_message(b"<dropped/>", 3);
+        outbox.advance(3);
+        outbox.drop_messages();
+        assert!(outbox.bytes().starts_with(b"gun/><own/><message"), "{:?}", outbox.bytes());
+        assert_eq!(outbox.len(), b"gun/><own/>".len() + size);
+        outbox.advance(b"gun/><own/>".len());
+        assert_eq!(outbox.message(), 1);
+        assert!(outbox.holds_parcels());
+        outbox.advance(size);
+        assert!(outbox.is_empty() && !outbox.holds_parcels() && back.0.lock().is_empty());
     }
 
     #[test]

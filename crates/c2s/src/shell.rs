@@ -3,7 +3,7 @@
 use std::{cell::Cell, collections::VecDeque, time::Duration};
 
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
     Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder, Session,
@@ -19,6 +19,9 @@ use crate::{C2s, Phase, fresh, messages::Tick, redact, taking::RETRY};
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
 const BATCH_MAX: usize = 16;
+
+/// Messages of one client on their way into the store: then it is read no further until they are there.
+const COMMITTING_MAX: usize = 256;
 
 thread_local! {
     /// The room for a list of actions, empty, for whoever is next on this thread.
@@ -213,8 +216,7 @@ impl C2s {
         match self.route_committed(stanza) {
             Routed::Done => {}
             Routed::Reply(reply) => self.write_response(reply),
-            // The store commits in the order in which it was asked: the last is done when all are.
-            Routed::Committing(done) => self.errands().committing = Some(done),
+            Routed::Committing(done) => self.commit(done, context),
             later @ Routed::Later(_) => {
                 let ask = self.own_ask();
                 self.feed(Input::RouteDeferred(ask), context);
@@ -226,13 +228,33 @@ impl C2s {
         }
     }
 
+    /// Something of the client's is on its way into the store, which commits in the order in which it was asked: the last
+    /// is done when all are. A client that sends faster than the store writes has to wait, or the store would refuse it.
+    fn commit(&mut self, done: BoxFuture<'static, ()>, context: &mut Context<Self>) {
+        let errands = self.errands();
+        errands.committing_count += 1;
+        if errands.committing_count < COMMITTING_MAX {
+            errands.committing = Some(done);
+            return;
+        }
+        (errands.committing, errands.committing_count) = (None, 0);
+        let ask = self.own_ask();
+        self.feed(Input::RouteDeferred(ask), context);
+        context.spawn(done.into_actor(self).map(move |(), c2s, context| {
+            c2s.contain_in_future(context, |c2s, context| c2s.replied(ask, Answer::Reply(None), context));
+        }));
+    }
+
     /// Routes; a request is routed when all that the client sent before it is committed (an iq result promises that).
     fn route_committed(&mut self, stanza: Stanza) -> Routed {
         let router = &self.shared.router;
         if !stanza.is_request() {
             return router.route(stanza);
         }
-        let committing = self.errands.as_mut().and_then(|errands| errands.committing.take());
+        let committing = self.errands.as_mut().and_then(|errands| {
+            errands.committing_count = 0;
+            errands.committing.take()
+        });
         let Some(mut committing) = committing else { return router.route(stanza) };
         if (&mut committing).now_or_never().is_some() {
             return router.route(stanza);

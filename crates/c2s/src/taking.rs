@@ -86,8 +86,12 @@ impl C2s {
         }
     }
 
-    /// The session takes no more.
+    /// The session takes no more. What was not begun to be written is not written any more; what was begun is finished,
+    /// for the sake of the XML, and comes again, for nobody knows yet whether it gets there.
     pub(crate) fn stop_taking(&mut self) {
+        if self.is_taking() {
+            self.outbox.drop_messages();
+        }
         let written = self.outbox.message();
         // What is asked for on the side was asked for this session.
         let taking = self.errands.take().and_then(|errands| errands.taking);

@@ -330,11 +330,16 @@ impl Pull {
     }
 
     async fn forget(&mut self, up_to: i64) -> Result<(), StoreError> {
-        let forgotten = self.im.store.delete_offline(&self.account, up_to, Box::new(|_| ())).await;
-        let mut desk = self.im.offline.desks.entry(self.account.clone()).or_default();
-        // What is written already is not written again to the next who takes.
-        desk.written = if forgotten.is_ok() { 0 } else { up_to };
-        drop(desk);
+        // What is written already is not written again to the next who takes, also where this session ends before the
+        // store has answered.
+        self.im.offline.desks.entry(self.account.clone()).or_default().written = up_to;
+        let (im, account) = (self.im, self.account.clone());
+        let follow = Box::new(move |forgotten: &Result<(), StoreError>| {
+            if forgotten.is_ok() {
+                im.forgotten(&account, up_to);
+            }
+        });
+        let forgotten = self.im.store.delete_offline(&self.account, up_to, follow).await;
         self.im.offline.given.fetch_add(std::mem::take(&mut self.count), Relaxed);
         self.given = None;
         forgotten

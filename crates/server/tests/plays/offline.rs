@@ -258,7 +258,7 @@ fn a_cut_in_the_middle_keeps_what_was_not_written_and_repeats_nothing_that_was_r
     let torrent: String = (0..MESSAGES)
         .map(|number| format!("<message to='{JULIET}' id='{number}'><body>{filler}</body></message>"))
         .collect();
-    play.client("romeo/orchard").sends(&torrent).settles();
+    assert!(play.client("romeo/orchard").sends(&torrent).settles().is_empty(), "none is refused");
     let (mut next, mut rounds, mut is_over) = (0, 0, false);
     while !is_over {
         let mut juliet = play.logged_in("juliet/balcony");
@@ -302,7 +302,7 @@ fn ten_thousand_waiting_messages_do_not_fill_the_server_for_a_reader_that_is_slo
     for number in 0..MESSAGES {
         torrent.push_str(&format!("<message to='{JULIET}' id='{number}'><body>{filler}</body></message>"));
     }
-    romeo.sends(&torrent).settles();
+    assert!(romeo.sends(&torrent).settles().is_empty(), "none is refused");
     play.returns("juliet/balcony").settles();
     let before = play.server.figures();
     play.client("juliet/balcony").sends("<presence/>").begins_to_get();
