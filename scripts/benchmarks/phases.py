@@ -94,8 +94,8 @@ def with_contacts(part, seconds):
     def rosters(accounts):
         return [("contacts", ["--layout", "halves", "--sessions", 2 * accounts, "--contacts", contacts[0]])]
 
-    # Prosody writes the whole roster for each change: these are minutes.
-    full, less = max(1_000 // part, contacts[0]), max(300 // part, contacts[0])
+    # Prosody writes the whole roster for each change: a thousand are half an hour.
+    full, less = max(1_000 // part, contacts[0]), max(100 // part, contacts[0])
     slow = ("ejabberd", "prosody")
     phases.append(
         Phase(
@@ -132,7 +132,9 @@ def run_one(phase, server):
             row["commands"] = [generator.shown(what, arguments, phase.tls) for what, arguments in shown]
             with server:
                 for what, arguments in phase.before_on(server.name):
-                    generator.run(server, what, arguments, phase.tls)
+                    prepared = generator.run(server, what, arguments, phase.tls)
+                    if not prepared.get("ok"):
+                        raise Fault(f"{what} on {server.name}: {prepared.get('errors')}")
                     server.restart()
                 if phase.name.startswith("idle-"):
                     time.sleep(SETTLE_S)

@@ -6,18 +6,13 @@ deadline.
 
 import asyncio
 import base64
-import json
-import os
 import sys
-from pathlib import Path
 from xml.sax.saxutils import escape
 
-from server import PATIENCE_S, ROOT, Server
+import life
+from peers import PASSWORDS, Failed, Peer
+from server import PATIENCE_S, Server
 
-HERE = Path(__file__).resolve().parent
-PASSWORD = "päss wörd <&>"
-# xmpp.js encodes PLAIN as Latin-1, where RFC 4616 demands UTF-8: it gets a password in ASCII.
-PASSWORDS = {"slixmpp": PASSWORD, "aioxmpp": PASSWORD, "xmpp.js": "pass word <&>"}
 SECOND_PASSWORD = "sécond <&>"
 # How each client says that its password was not taken.
 REFUSALS = {"slixmpp": "no mechanism worked", "aioxmpp": "AuthenticationFailure", "xmpp.js": "not-authorized"}
@@ -46,88 +41,6 @@ level = "debug"
 """
 
 
-class Failed(Exception):
-    """A combination that does not work."""
-
-
-class Peer:
-    """One client in a process of its own."""
-
-    def __init__(self, kind, process):
-        self.kind = kind
-        self.process = process
-        self.jid = None
-        self.said = []
-
-    @classmethod
-    async def start(cls, kind, server, user, mechanism, password=None, **more):
-        settings = {
-            "jid": f"{user}@localhost/{kind.replace('.', '')}",
-            "password": password or PASSWORDS[kind],
-            "host": "127.0.0.1" if kind != "xmpp.js" else "localhost",
-            "port": server.port,
-            "mechanism": mechanism,
-            "ca": server.certificate,
-            "modules": str(ROOT / ".tools" / "npm"),
-            **more,
-        }
-        program = {
-            "slixmpp": [sys.executable, str(HERE / "peer_slixmpp.py")],
-            "aioxmpp": [sys.executable, "-W", "ignore", str(HERE / "peer_aioxmpp.py")],
-            "xmpp.js": ["node", str(HERE / "peer_xmppjs.mjs")],
-        }[kind]
-        process = await asyncio.create_subprocess_exec(
-            *program,
-            json.dumps(settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "NODE_EXTRA_CA_CERTS": server.certificate},
-        )
-        peer = cls(kind, process)
-        peer.errors = asyncio.create_task(process.stderr.read())
-        return peer
-
-    async def wait(self, event, patience=PATIENCE_S):
-        """The next event of this kind; another one that tells of a failure ends the wait."""
-        try:
-            async with asyncio.timeout(patience):
-                while line := await self.process.stdout.readline():
-                    told = json.loads(line)
-                    self.said.append(told)
-                    if told["event"] == event:
-                        return told
-                    if told["event"] in ("failed", "gone", "error"):
-                        raise Failed(f"{self.kind}: {told}")
-        except TimeoutError:
-            raise Failed(f"{self.kind}: no {event!r} in {patience} s; said {self.said[-3:]}") from None
-        raise Failed(f"{self.kind} ended: {(await self.errors).decode()[-2000:]}")
-
-    async def online(self, mechanism):
-        told = await self.wait("online")
-        if told["mechanism"] != mechanism:
-            raise Failed(f"{self.kind} logged in by {told['mechanism']}, not {mechanism}")
-        self.jid = told["jid"]
-        return self
-
-    def do(self, **command):
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-
-    async def asks(self, what, **more):
-        self.do(do=what, **more)
-        return (await self.wait("done"))["value"]
-
-    async def quit(self):
-        if self.process.returncode is None:
-            self.do(do="quit")
-            try:
-                self.process.stdin.close()
-                async with asyncio.timeout(PATIENCE_S):
-                    await self.process.wait()
-            except TimeoutError:
-                self.process.kill()
-
-
 async def talk(one, other):
     """Each body arrives whole and in order, with the sender's full JID."""
     for sender, reader in ((one, other), (other, one)):
@@ -143,14 +56,17 @@ class Report:
     passed = failed = 0
 
     async def line(self, text, deed):
+        """Whether the deed went well; it is counted and printed."""
         try:
             async with asyncio.timeout(4 * PATIENCE_S):
                 more = await deed
             self.passed += 1
             print(f"ok      {text}" + (f": {more}" if more else ""), flush=True)
+            return True
         except (Failed, TimeoutError) as error:
             self.failed += 1
             print(f"FAILED  {text}: {error or 'too slow'}", flush=True)
+            return False
 
 
 async def login_and_talk(server, kind, mechanism, residents):
@@ -251,6 +167,9 @@ async def run(server, report):
     await report.line("slixmpp registers, changes its password and removes the account", registration(server))
     for resident in residents:
         await resident.quit()
+    kinds = list(CLIENTS)
+    for kind, other in zip(kinds, kinds[1:] + kinds[:1], strict=True):
+        await life.live(server, report, (kind, CLIENTS[kind][0]), (other, CLIENTS[other][0]))
 
 
 def secrets():
@@ -258,7 +177,10 @@ def secrets():
     for password in {*PASSWORDS.values(), SECOND_PASSWORD}:
         yield password
         yield escape(password)
-        for user in ["newcomer", *(f"{guest}{kind.replace('.', '')}" for kind in CLIENTS for guest in ("", "guest-"))]:
+        for user in [
+            "newcomer",
+            *(f"{guest}{kind.replace('.', '')}" for kind in CLIENTS for guest in ("", "guest-", *life.ROLES)),
+        ]:
             yield base64.b64encode(f"\0{user}\0{password}".encode()).decode()
 
 

@@ -10,9 +10,15 @@ import aioxmpp.connector
 import aioxmpp.disco
 import aioxmpp.ibr
 import aioxmpp.ping
+import aioxmpp.private_xml
 import aioxmpp.security_layer as security
+import aioxmpp.vcard
 import aioxmpp.version
+import lxml.etree
 import OpenSSL
+
+VCARD = "{vcard-temp}FN"
+PRIVATE = "{urn:rjabberd:interop}note"
 
 
 def tell(**event):
@@ -67,6 +73,34 @@ def layer(settings, provider):
     )
 
 
+def jid(command):
+    return aioxmpp.JID.fromstr(command["jid"])
+
+
+def presence(command):
+    kind = None if command["type"] == "available" else command["type"]
+    made = aioxmpp.Presence(type_=aioxmpp.PresenceType(kind), show=aioxmpp.PresenceShow(command.get("show")))
+    made.to = aioxmpp.JID.fromstr(command["to"]) if "to" in command else None
+    if "status" in command:
+        made.status[None] = command["status"]
+    return made
+
+
+async def roster(client, ver):
+    """What stands in the roster, or None if nothing changed since that version."""
+    query = aioxmpp.roster.xso.Query(ver=ver or "")
+    answer = await client.send(aioxmpp.IQ(aioxmpp.IQType.GET, payload=query))
+    return answer and {"ver": answer.ver, "items": {str(item.jid): item.subscription for item in answer.items}}
+
+
+async def private(client, kind, text):
+    query = aioxmpp.private_xml.xso.Query(None)
+    note = lxml.etree.Element(PRIVATE)
+    note.text = text
+    query.unregistered_payload.append(note)
+    return await client.send(aioxmpp.IQ(kind, payload=query))
+
+
 async def obey(client, command):
     host = client.local_jid.replace(localpart=None, resource=None)
     match command["do"]:
@@ -86,6 +120,39 @@ async def obey(client, command):
         case "version":
             version = await aioxmpp.version.query_version(client.stream, host)
             tell(event="done", what="version", value=version.name)
+        case "presence":
+            await client.send(presence(command))
+        case "roster":
+            tell(event="done", what="roster", value=await roster(client, command.get("ver")))
+        case "roster_set":
+            await client.summon(aioxmpp.RosterClient).set_entry(jid(command), name=command["name"])
+            tell(event="done", what="roster_set", value="set")
+        case "roster_remove":
+            await client.summon(aioxmpp.RosterClient).remove_entry(jid(command))
+            tell(event="done", what="roster_remove", value="removed")
+        case "block":
+            await client.summon(aioxmpp.BlockingClient).block_jids([jid(command)])
+            tell(event="done", what="block", value="blocked")
+        case "unblock":
+            await client.summon(aioxmpp.BlockingClient).unblock_jids([jid(command)])
+            tell(event="done", what="unblock", value="unblocked")
+        case "blocked":
+            answer = await client.send(aioxmpp.IQ(aioxmpp.IQType.GET, payload=aioxmpp.blocking.xso.BlockList()))
+            tell(event="done", what="blocked", value=sorted(map(str, answer.items)))
+        case "vcard_set":
+            card = aioxmpp.vcard.xso.VCard()
+            lxml.etree.SubElement(card.elements, VCARD).text = command["name"]
+            await client.summon(aioxmpp.vcard.VCardService).set_vcard(card)
+            tell(event="done", what="vcard_set", value="set")
+        case "vcard":
+            card = await client.summon(aioxmpp.vcard.VCardService).get_vcard(jid(command))
+            tell(event="done", what="vcard", value=card.elements.findtext(VCARD))
+        case "private_set":
+            await private(client, aioxmpp.IQType.SET, command["text"])
+            tell(event="done", what="private_set", value="set")
+        case "private":
+            answer = await private(client, aioxmpp.IQType.GET, None)
+            tell(event="done", what="private", value=answer.unregistered_payload[0].text)
         case "password":
             await aioxmpp.ibr.change_password(client.stream, client.local_jid.bare(), command["password"])
             tell(event="done", what="password", value="changed")
@@ -99,7 +166,28 @@ def heard(message):
     if message.type_ == aioxmpp.MessageType.ERROR:
         tell(event="error", condition=message.error.condition.value[1], **{"from": sender})
     elif message.body:
-        tell(event="message", body=message.body.any(), **{"from": sender})
+        delay = next((delay.stamp.isoformat() for delay in message.xep0203_delay), None)
+        tell(event="message", body=message.body.any(), delay=delay, **{"from": sender})
+
+
+def saw(stanza):
+    kind = stanza.type_.value or "available"
+    status = stanza.status.any() if stanza.status else None
+    tell(event="presence", type=kind, show=stanza.show.value, status=status, **{"from": str(stanza.from_)})
+    return stanza
+
+
+def pushed(item, subscription=None):
+    tell(event="push", jid=str(item.jid), name=item.name or "", subscription=subscription or item.subscription)
+
+
+def watch_contacts(client):
+    """Tells of every presence, and of what pushes change."""
+    client.stream.app_inbound_presence_filter.register(saw, 0)
+    contacts = client.summon(aioxmpp.RosterClient)
+    contacts.on_entry_added.connect(pushed)
+    contacts.on_entry_subscription_state_changed.connect(pushed)
+    contacts.on_entry_removed.connect(lambda item: pushed(item, "remove"))
 
 
 async def main():
@@ -112,6 +200,9 @@ async def main():
     )
     client.summon(aioxmpp.DiscoClient)
     client.summon(aioxmpp.PingService)
+    for service in (aioxmpp.BlockingClient, aioxmpp.vcard.VCardService):
+        client.summon(service)
+    watch_contacts(client)
     dispatcher = client.summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
     dispatcher.register_callback(None, None, heard)
     client.on_failure.connect(lambda error: tell(event="failed", reason=f"{type(error).__name__}: {error}"))

@@ -10,11 +10,18 @@ const { client, xml, jid } = await import(pathToFileURL(modules.resolve("@xmpp/c
 
 const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 const me = jid(settings.jid);
+const ROSTER = "jabber:iq:roster";
+const BLOCKING = "urn:xmpp:blocking";
+const VCARD = "vcard-temp";
+const PRIVATE = "jabber:iq:private";
+const NOTE = "urn:rjabberd:interop";
 
 const peer = client({
   service: `xmpp://${settings.host}:${settings.port}`,
   domain: me.domain,
   resource: me.resource,
+  // Its SCRAM is JavaScript and may take longer than the 2 s that it gives itself.
+  timeout: 20_000,
   credentials: async (authenticate, mechanisms) => {
     if (!mechanisms.includes(settings.mechanism)) throw new Error(`${settings.mechanism} is not offered`);
     await authenticate({ username: me.local, password: settings.password }, settings.mechanism);
@@ -27,18 +34,61 @@ peer.on("online", async (address) => {
   await peer.send(xml("presence"));
   tell({ event: "online", jid: address.toString(), mechanism: settings.mechanism });
 });
+const saw = (stanza) => {
+  const told = (name) => stanza.getChildText(name) || null;
+  const type = stanza.attrs.type ?? "available";
+  tell({ event: "presence", type, show: told("show"), status: told("status"), from: stanza.attrs.from });
+};
+peer.iqCallee.set(ROSTER, "query", ({ element }) => {
+  for (const { attrs } of element.getChildren("item")) {
+    tell({ event: "push", jid: attrs.jid, name: attrs.name ?? "", subscription: attrs.subscription });
+  }
+  return true;
+});
 peer.on("stanza", (stanza) => {
+  if (stanza.is("presence")) saw(stanza);
   if (!stanza.is("message")) return;
   if (stanza.attrs.type === "error") {
     const condition = stanza.getChild("error").children.find((child) => child.name !== "text").name;
     tell({ event: "error", condition, from: stanza.attrs.from });
   } else if (stanza.getChildText("body") !== null) {
-    tell({ event: "message", body: stanza.getChildText("body"), from: stanza.attrs.from });
+    const delay = stanza.getChild("delay", "urn:xmpp:delay")?.attrs.stamp ?? null;
+    tell({ event: "message", body: stanza.getChildText("body"), delay, from: stanza.attrs.from });
   }
 });
 
 const ask = (name, xmlns) => peer.iqCaller.get(xml(name, { xmlns }), me.domain, 10_000);
+// Of the own account: without an address.
+const get = (child) => peer.iqCaller.get(child, undefined, 10_000);
+const set = async (child) => {
+  await peer.iqCaller.set(child, undefined, 10_000);
+  return "set";
+};
+const item = (attrs) => xml("query", ROSTER, xml("item", attrs));
 const deeds = {
+  presence: ({ to, type, show, status }) => {
+    const children = Object.entries({ show, status }).filter(([, text]) => text);
+    const attrs = { to, type: type === "available" ? undefined : type };
+    return peer.send(xml("presence", attrs, ...children.map(([name, text]) => xml(name, {}, text))));
+  },
+  roster: async ({ ver }) => {
+    const query = await get(xml("query", { xmlns: ROSTER, ver: ver ?? "" }));
+    if (!query) return null;
+    const items = query.getChildren("item").map(({ attrs }) => [attrs.jid, attrs.subscription]);
+    return { ver: query.attrs.ver ?? "", items: Object.fromEntries(items) };
+  },
+  roster_set: ({ jid, name }) => set(item({ jid, name })),
+  roster_remove: ({ jid }) => set(item({ jid, subscription: "remove" })),
+  block: ({ jid }) => set(xml("block", BLOCKING, xml("item", { jid }))),
+  unblock: ({ jid }) => set(xml("unblock", BLOCKING, xml("item", { jid }))),
+  blocked: async () => {
+    const list = await get(xml("blocklist", BLOCKING));
+    return list.getChildren("item").map(({ attrs }) => attrs.jid).sort();
+  },
+  vcard_set: ({ name }) => set(xml("vCard", VCARD, xml("FN", {}, name))),
+  vcard: async ({ jid }) => (await peer.iqCaller.get(xml("vCard", VCARD), jid, 10_000)).getChildText("FN"),
+  private_set: ({ text }) => set(xml("query", PRIVATE, xml("note", NOTE, text))),
+  private: async () => (await get(xml("query", PRIVATE, xml("note", NOTE)))).getChildText("note"),
   send: ({ to, body }) => peer.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
   ping: async () => {
     await peer.iqCaller.request(xml("iq", { type: "get", to: me.domain }, xml("ping", "urn:xmpp:ping")), 10_000);
@@ -62,7 +112,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (command.do === "quit") break;
   try {
     const value = await deeds[command.do](command);
-    if (command.do !== "send") tell({ event: "done", what: command.do, value });
+    if (!["send", "presence"].includes(command.do)) tell({ event: "done", what: command.do, value });
   } catch (error) {
     tell({ event: "failed", reason: String(error) });
   }

@@ -23,8 +23,9 @@ def left_out(test: str) -> bool:
 
 
 def tell(test: str, outcome: str, why: str = "") -> None:
-    """Reports one test, as one JSON line."""
-    print(json.dumps({"test": test, "outcome": outcome, "why": " ".join(why.split())[-400:]}), file=_report, flush=True)
+    """Reports one test, as one JSON line; of a traceback its end, without the marks below the lines."""
+    words = [word for word in why.split() if word.strip("^~")]
+    print(json.dumps({"test": test, "outcome": outcome, "why": " ".join(words)[-300:]}), file=_report, flush=True)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Profanity in a real terminal (tmux), and waiting for what its screen shows."""
 
 import itertools
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -28,14 +27,14 @@ class Tmux:
     number = itertools.count()
 
     def __init__(self, home: Path) -> None:
-        self.name = f"{home.name}-{os.getpid()}-{next(self.number)}"
+        self.socket = home / f"tmux-{next(self.number)}"
         # The log in the home tells what Profanity received, should the screen not say why.
         profanity = ["env", f"HOME={home}", "TERM=screen", "TZ=UTC", "profanity", "--log", "DEBUG"]
         self.run("new-session", "-d", "-x", "200", "-y", "50", *profanity)
         until("Profanity", lambda: "Profanity" in self.screen())
 
     def run(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.name, "-f", "/dev/null", *arguments]
+        command = ["tmux", "-S", str(self.socket), "-f", "/dev/null", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def screen(self) -> str:
@@ -46,4 +45,4 @@ class Tmux:
         self.run("send-keys", "Enter")
 
     def close(self) -> None:
-        subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True, check=False)
+        subprocess.run(["tmux", "-S", str(self.socket), "kill-server"], capture_output=True, check=False)

@@ -1,7 +1,7 @@
 //! Questions to the outside: each with a deadline, none waited for. The answer comes back as an input, under its
 //! number; meanwhile the actor goes on with deliveries, control and writing.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -13,6 +13,10 @@ use rjabberd_session_manager::{Bound, Claim};
 use rjabberd_xmpp::{BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, sasl::PasswordCheck};
 
 use crate::{C2s, messages::Tick};
+
+/// How long the contacts may think of a session that has taken a resource over as of the one before it, which was
+/// available: a client that comes back sends its presence at once, and they need not see it go and come.
+const OWED: Duration = Duration::from_secs(5);
 
 impl C2s {
     fn ask(
@@ -178,7 +182,12 @@ impl C2s {
                 let jid = seat.jid().clone();
                 // It may have been told of the spill before it knew whose.
                 seat.heard();
+                let is_owed = seat.show().is_owed();
                 self.seat = Some(seat);
+                if is_owed {
+                    let timer = self.arm(OWED, Tick::Owed);
+                    self.errands().owed = Some(timer);
+                }
                 self.inherit(handed);
                 Ok(jid)
             }

@@ -73,6 +73,9 @@ impl C2s {
             // Dropped here, it finds its way back.
             return;
         }
+        if self.came_late(&parcel) {
+            return;
+        }
         if log::log_enabled!(target: "c2s:send", log::Level::Debug) {
             let text = redact::stanza(parcel.stanza());
             log::debug!(target: "c2s:send", "{} Send XML on stream = \"{text}\"", self.alive);
@@ -84,6 +87,23 @@ impl C2s {
         {
             self.shared.counters.held();
             seat.hold();
+        }
+    }
+
+    /// Whether it is presence of others that was on its way while the client became unavailable: it is told nothing of
+    /// them any more, so what it is told last would stay for ever (RFC 6121, 4.5.2).
+    fn came_late(&self, parcel: &Parcel) -> bool {
+        let Some(seat) = self.seat.as_ref().filter(|seat| parcel.is_passing() && seat.priority().is_none())
+        else {
+            return false;
+        };
+        let stanza = parcel.stanza();
+        let is_own = stanza.from.as_ref().is_some_and(|from| seat.jid() == from);
+        let is_broadcast = stanza.to.as_ref().is_some_and(Jid::is_bare);
+        match stanza.kind {
+            StanzaKind::Presence(PresenceType::Available) => !is_own,
+            StanzaKind::Presence(PresenceType::Unavailable) => !is_own && is_broadcast,
+            _ => false,
         }
     }
 

@@ -125,6 +125,8 @@ struct Errands {
     take_again: Option<Timer>,
     /// The same for what the contacts must know of the session.
     appear_again: Option<Timer>,
+    /// The contacts think that the session is available, because the one before it was.
+    owed: Option<Timer>,
 }
 
 impl C2s {

@@ -19,6 +19,8 @@ pub enum Tick {
     TakeOffline,
     /// Time to try again to tell the contacts that the session is available.
     Appear,
+    /// Time to tell the contacts that whoever took the resource over is not available, if it has not said so.
+    Owed,
     /// Time to ask again to have the row removed.
     Release,
     /// Time to look again whether the mailbox is empty, so that the session can end.

@@ -374,6 +374,11 @@ impl C2s {
             Tick::Resume => self.pump(context),
             Tick::TakeOffline => self.take_offline(context),
             Tick::Appear => self.appear(context),
+            Tick::Owed => {
+                if let Some(seat) = self.seat.as_ref().filter(|seat| seat.priority().is_none()) {
+                    self.shared.router.presence_lost(seat);
+                }
+            }
             Tick::Ending => self.check_ending(context),
             Tick::Release => self.release(context),
         }

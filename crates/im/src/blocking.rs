@@ -1,4 +1,4 @@
-//! Blocking Command (XEP-0191): a user's own block list. What a block does to stanzas is decided in [`lists`], what it
+//! Blocking Command (XEP-0191): a user's own block list. What a block does to stanzas is decided in `lists`, what it
 //! does to presence elsewhere; subscriptions stay as they are ("polite blocking", XEP-0191, 4).
 //!
 //! Invariant: the list in memory, the pushes and the presence follow the commits of the store, in their order.

@@ -3,18 +3,20 @@
 //! fetched once more and looked at.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use crate::{
-    element::{Tag, child, children, escape},
+    element::{Tag, child, children, condition, escape},
     engine::{Engine, Event, Work},
     tally::Errors,
 };
 
 /// Subscriptions that one session has asked for and not been granted.
 const OPEN_MAX: usize = 4;
+/// The same of all sessions: a server may refuse what piles up.
+const OPEN_IN_ALL_MAX: usize = 256;
 /// How long nothing may come before what is open is given up.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
@@ -103,6 +105,9 @@ pub struct Befriend {
     to_grant: u64,
     /// Rosters that are waited for.
     rosters: usize,
+    open: usize,
+    /// Sessions that may have somebody to ask and wait for others.
+    waiting: VecDeque<usize>,
     is_checking: bool,
     last: Instant,
     /// Pairs that were made, the others having been there.
@@ -125,6 +130,8 @@ impl Befriend {
             granted: 0,
             to_grant: 0,
             rosters: 0,
+            open: 0,
+            waiting: VecDeque::new(),
             is_checking: false,
             last: Instant::now(),
             made: 0,
@@ -162,16 +169,25 @@ impl Befriend {
         self.made += to_ask.len() as u64;
         self.to_grant += 2 * to_ask.len() as u64;
         if self.rosters == 0 {
-            (0..self.sessions.len()).for_each(|index| self.ask_some(engine, index));
+            self.waiting = (0..self.sessions.len()).collect();
+            self.ask_some(engine);
         }
     }
 
-    fn ask_some(&mut self, engine: &mut Engine, index: usize) {
-        while self.sessions[index].open < OPEN_MAX
-            && let Some(other) = self.sessions[index].to_ask.pop()
+    /// Each session in turn asks one, as long as there may be more that are open.
+    fn ask_some(&mut self, engine: &mut Engine) {
+        while self.open < OPEN_IN_ALL_MAX
+            && let Some(index) = self.waiting.pop_front()
         {
-            self.sessions[index].open += 1;
-            say(engine, index, "subscribe", other);
+            let session = &mut self.sessions[index];
+            if session.open < OPEN_MAX
+                && let Some(other) = session.to_ask.pop()
+            {
+                session.open += 1;
+                self.open += 1;
+                self.waiting.push_back(index);
+                say(engine, index, "subscribe", other);
+            }
         }
     }
 
@@ -186,13 +202,17 @@ impl Befriend {
                     say(engine, index, "subscribe", from);
                 } else {
                     self.sessions[index].open = self.sessions[index].open.saturating_sub(1);
-                    self.ask_some(engine, index);
+                    self.open = self.open.saturating_sub(1);
+                    self.waiting.push_back(index);
+                    self.ask_some(engine);
                 }
             }
             (Some("subscribed"), Some(_)) => self.granted += 1,
-            (Some("error" | "unsubscribed"), _) => {
-                self.errors.count(String::from_utf8_lossy(presence).chars().take(120).collect());
+            (Some("error"), _) => {
+                let error = child(presence, "error").map_or_else(|| "?".to_owned(), condition);
+                self.errors.count(format!("subscription refused: {error}"));
             }
+            (Some("unsubscribed"), _) => self.errors.count("subscription declined".to_owned()),
             _ => return,
         }
         self.last = Instant::now();

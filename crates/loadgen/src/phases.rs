@@ -125,7 +125,7 @@ pub(crate) struct Running<'a> {
     pub(crate) options: &'a Options,
     pub(crate) driver: Driver,
     pub(crate) sessions: usize,
-    before: Memory,
+    pub(crate) before: Memory,
     pub(crate) outcome: Outcome,
 }
 

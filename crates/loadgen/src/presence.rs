@@ -8,7 +8,7 @@ use crate::{
     contacts::{Befriend, Layout},
     driver::progress,
     logins::{Logins, Pace},
-    measure::{Used, Watch},
+    measure::{Memory, Used, Watch},
     phases::{Phase, PhaseError, Running, TRAIL},
     talk::Limit,
     tally::{Errors, Latencies, round},
@@ -84,6 +84,8 @@ impl Running<'_> {
             return Ok(());
         }
         errors.add(self.driver.rest(self.options.settle)?);
+        let now = Memory::now(&self.driver.server);
+        self.outcome.put_memory(self.before, now, self.sessions, self.has_server());
         let mut warm = self.broadcast(b'w', self.options.warmup());
         self.broadcast_to_the_end("warm-up", &mut warm)?;
         let is_warm = warm.flying == 0;

@@ -40,6 +40,10 @@ fn what_makes_no_sense_is_told() {
     refused(&[&["chat"], &base[..], &["--sessions", "1"]].concat(), "two sessions");
     refused(&[&["rate"], &base[..], &["--rate", "0"]].concat(), "--rate");
     refused(&[&["rate"], &base[..], &["--messages", "5"]].concat(), "--seconds");
+    refused(&[&["presence"], &base[..], &["--sessions", "50"]].concat(), "more sessions than contacts");
+    refused(&[&["presence"], &base[..], &["--contacts", "3"]].concat(), "even");
+    refused(&[&["presence"], &base[..], &["--senders", "101"]].concat(), "--senders");
+    refused(&[&["contacts"], &base[..], &["--layout", "halves", "--contacts", "51"]].concat(), "twice");
     refused(&[&["login"], &base[..], &["--server-pid", "4294967295"]].concat(), "no process");
     refused(&[&["login"], &base[..], &["--mechanism", "GSSAPI"]].concat(), "SCRAM-SHA-1");
 }

@@ -118,6 +118,35 @@ fn idle_sessions_are_weighed_before_and_after_traffic() {
 }
 
 #[test]
+fn presences_reach_all_contacts_which_are_made_once() {
+    let server = server();
+    let more = ["--sessions", "8", "--contacts", "4", "--senders", "3", "--messages", "20"];
+    for _ in 0..2 {
+        let (figures, is_good) = phase(&server, "c2s", "presence", &more);
+        check(&figures, &[("operations", 240), ("sent", 60), ("lost", 0), ("duplicated", 0)]);
+        assert!(is_good);
+    }
+    let (figures, is_good) =
+        phase(&server, "c2s", "contacts", &["--sessions", "8", "--contacts", "6", "--layout", "ring"]);
+    assert_eq!(figures["operations"], 8, "those that were missing: {figures}");
+    assert!(is_good);
+}
+
+#[test]
+fn logins_with_a_roster_are_told_from_those_without() {
+    let server = server();
+    let (figures, _) = phase(&server, "c2s", "login-roster", &["--sessions", "2", "--contacts", "2"]);
+    assert_eq!(figures["errors"]["a roster of 0 and not of 2"], 2, "{figures}");
+    let halves = ["--sessions", "4", "--contacts", "2", "--layout", "halves"];
+    assert!(phase(&server, "c2s", "contacts", &halves).1);
+    let more = ["--sessions", "2", "--contacts", "2", "--logins", "8"];
+    let (figures, is_good) = phase(&server, "c2s", "login-roster", &more);
+    assert_eq!((&figures["operations"], figures["ok"].as_bool()), (&8.into(), Some(true)), "{figures}");
+    assert!(figures["server_cpu_us_for_roster"].is_number(), "{figures}");
+    assert!(is_good);
+}
+
+#[test]
 fn a_refused_login_is_told_in_the_servers_words() {
     let server = server();
     for (name, more) in [("login", ["--password", "wrong"]), ("chat", ["--first", "100"])] {

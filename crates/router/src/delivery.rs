@@ -25,7 +25,7 @@ impl Router {
         if let StanzaKind::Message(MessageType::Chat) = stanza.kind
             && let Some(Ok(to)) = stanza.to.as_ref().map(Jid::try_as_full)
             && self.inner.im.is_storing(&to.to_bare())
-            && self.inner.table.seat(to).is_some_and(|seat| !seat.is_ending())
+            && self.inner.table.seat(to).is_some_and(|seat| seat.priority() >= Some(0))
         {
             // One before it, for the session before this one, is on its way there.
             let account = to.to_bare();

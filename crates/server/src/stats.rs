@@ -27,6 +27,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "offload_waiting": offload_waiting,
         "offload_refused": offload_refused,
         "stanzas": stanzas(system),
+        "offline": offline(system),
         "reports": reports(system),
         "store": stored(store),
         "log_lines_dropped": crate::logging::dropped_total(),
@@ -85,6 +86,16 @@ fn stanzas(system: &System) -> Value {
 fn reports(system: &System) -> Map<String, Value> {
     let counts = system.im.reports.counts().into_iter();
     counts.map(|(reason, count)| (reason.to_owned(), count.into())).collect()
+}
+
+fn offline(system: &System) -> Value {
+    let offline = system.router.im().offline.snapshot();
+    json!({
+        "kept": offline.kept,
+        "given": offline.given,
+        "refused": offline.refused,
+        "expired": offline.expired,
+    })
 }
 
 fn stored(store: &SqliteStore) -> Value {

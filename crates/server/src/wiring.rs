@@ -50,6 +50,8 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 const DIRECTED_PRESENCE_MAX: usize = 1_000;
 /// How long the store may lag behind what memory knows of last activities.
 const FLUSH_ACTIVITY: Duration = Duration::from_secs(5);
+/// How often messages that waited too long are looked for.
+const EXPIRE_OFFLINE: Duration = Duration::from_secs(60 * 60);
 /// How often a stopping server looks whether its connections have ended.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -64,7 +66,7 @@ pub struct System {
     pub(crate) census: Arc<Census>,
     pub(crate) im: &'static Im,
     /// Saves last activities as long as the server runs.
-    saving: tokio::task::JoinHandle<()>,
+    keeping_house: tokio::task::JoinHandle<()>,
     /// What administers accounts.
     pub accounts: Accounts,
     entrances: Vec<(String, Entrance)>,
@@ -194,17 +196,23 @@ pub async fn start(
         counters,
         census,
         im,
-        saving: tokio::spawn(save_activities(im)),
+        keeping_house: tokio::spawn(keep_house(im)),
         accounts,
         entrances,
         listeners,
     })
 }
 
-async fn save_activities(im: &'static Im) {
+/// What is done now and then: last activities are saved, and messages that waited too long are forgotten.
+async fn keep_house(im: &'static Im) {
+    let mut expired = None::<Instant>;
     loop {
         tokio::time::sleep(FLUSH_ACTIVITY).await;
         im.flush_activity().await;
+        if expired.is_none_or(|at| at.elapsed() > EXPIRE_OFFLINE) {
+            im.expire_offline().await;
+            expired = Some(Instant::now());
+        }
     }
 }
 
@@ -251,7 +259,7 @@ impl System {
         if left > 0 {
             log::warn!(target: "server:stop", "{left} connections did not end in time");
         }
-        self.saving.abort();
+        self.keeping_house.abort();
         self.im.flush_activity().await;
     }
 

@@ -1,8 +1,10 @@
-//! What outlives the process: accounts, in an embedded database, and the folder that holds it.
+//! What outlives the process: accounts with their rosters, what waits for them and what their clients keep, in an embedded
+//! database, and the folder that holds it.
 //!
 //! [`Store`] speaks in operations, not in SQL, so that a login is one question and another database can stand behind
 //! it. [`SqliteStore`] is the one that needs nothing installed; [`DataFolder`] is the folder, locked for one server.
-//! This crate knows no actor and no socket, and it holds keys, never a password: derivation happens elsewhere.
+//! This crate knows no actor and no socket, looks into no stanza, and holds keys, never a password: derivation happens
+//! elsewhere.
 //!
 //! Invariant: what was answered as done is on the disk.
 

@@ -146,18 +146,27 @@ impl Client {
     }
 
     /// All elements that came before a message of this client to itself: whatever the server had taken for it before
-    /// this is called, and the answers to what it sent itself.
+    /// this is called, and the answers to what it sent itself. The request before it is answered when what it sent is
+    /// where it is kept.
     #[track_caller]
     pub fn collects(&mut self) -> Vec<Node> {
         self.asked += 1;
         let id = format!("end-{}", self.asked);
         let to = escape(&self.jid);
-        self.sends(&format!("<message to='{to}' id='{id}'/>"));
         let mut elements = Vec::new();
+        self.sends(&format!("<iq type='get' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"));
+        self.collects_until("iq", &id, &mut elements);
+        self.sends(&format!("<message to='{to}' id='{id}'/>"));
+        self.collects_until("message", &id, &mut elements);
+        elements
+    }
+
+    #[track_caller]
+    fn collects_until(&mut self, name: &str, id: &str, elements: &mut Vec<Node>) {
         loop {
             let element = self.takes();
-            if element.name == "message" && element.attribute("id") == Some(&id) {
-                return elements;
+            if element.name == name && element.attribute("id") == Some(id) {
+                return;
             }
             elements.push(element);
         }

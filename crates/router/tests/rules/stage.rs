@@ -180,7 +180,7 @@ impl Stage {
         }
         for error in self.romeo.got().into_iter().chain(reply) {
             assert_eq!((&error.to, &error.id), (&sent.from, &sent.id));
-            let is_probe = sent.kind == StanzaKind::Presence(PresenceType::Probe);
+            let is_probe = sent.kind == StanzaKind::Presence(PresenceType::Probe) && !error.is_error();
             let to = sent.to.clone().map(|to| if is_probe { to.into_bare().into() } else { to });
             assert_eq!(error.from, to);
             outcome.push(told(&error));

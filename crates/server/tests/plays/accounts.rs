@@ -43,7 +43,8 @@ fn remove(play: &mut Play, by: By) {
 /// The answer to a request.
 #[track_caller]
 fn asks(client: &mut Client, request: &str) -> Node {
-    let id = Node::parse(request).unwrap().attribute("id").unwrap().to_owned();
+    let parsed = Node::parse(request).expect("a request is XML");
+    let id = parsed.attribute("id").expect("a request has an id").to_owned();
     let answers = client.sends(request).settles();
     answers.into_iter().find(|node| node.attribute("id") == Some(&id)).expect("an answer")
 }

@@ -26,8 +26,8 @@ fn a_client_that_answers_no_ping_is_given_up() {
     play.enters("romeo/orchard").gets(PING).gets_closed();
     play.server.wait_for_log(&["c2s:close", "romeo@localhost/orchard", "ping-timeout"]);
     play.enters("juliet/balcony")
-        .says("romeo@localhost/orchard", "gone?")
-        .gets_at_last("<message type='error'><error><service-unavailable/></error></message>");
+        .sends("<iq type='get' id='gone?' to='romeo@localhost/orchard'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .gets_at_last("<iq type='error' id='gone?'><error><service-unavailable/></error></iq>");
 }
 
 #[test]

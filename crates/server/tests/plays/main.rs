@@ -2,6 +2,7 @@
 //!
 //! Each bug leaves one here. The harness is `rjabberd_testkit`; nothing of the server is linked in.
 
+mod account_data;
 mod accounts;
 mod blocking;
 mod conversation;

@@ -203,10 +203,8 @@ impl<T: Weigh> Reading<T> {
     /// Keeps what was read, unless the account was changed since, or was being changed.
     pub(super) fn keep(self, value: T) {
         let mut kept = self.cache.kept.lock();
-        let is_true = kept
-            .busy
-            .get(&self.account)
-            .is_some_and(|busy| busy.changing == 0 && Some(busy.changed) == self.unchanged_since);
+        let busy = kept.busy.get(&self.account);
+        let is_true = busy.is_some_and(|busy| Some(busy.changed) == self.unchanged_since);
         if is_true {
             kept.put(self.account.clone(), value, self.cache.bytes_max);
         }
@@ -276,6 +274,19 @@ mod tests {
         drop(changing);
         reading.keep(Value(1));
         assert_eq!(cache.get(&account(1)), None);
+    }
+
+    #[test]
+    fn a_changed_account_is_forgotten_also_where_it_was_not_asked_for_lately() {
+        let each = bytes_of(&account(1), &Value(1_000));
+        let cache = Cache::new(4 * each);
+        for number in 0..3 {
+            read(&cache, number, 1_000);
+        }
+        assert!(cache.kept.lock().old.contains_key(&account(0)));
+        drop(cache.changing(&account(0)));
+        assert_eq!(cache.get(&account(0)), None);
+        assert_eq!(cache.get(&account(1)), Some(Value(1_000)));
     }
 
     #[test]

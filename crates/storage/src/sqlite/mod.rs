@@ -65,7 +65,7 @@ pub struct SqliteOptions {
     pub deadline: Duration,
     /// Most bytes of the keys that are kept in memory, some 800 for an account; 0 keeps none.
     pub logins_bytes_max: usize,
-    /// Most bytes of the profiles that are kept in memory, some 8,000 for one of 50 contacts; 0 keeps none.
+    /// Most bytes of the profiles that are kept in memory, some 10,000 for one of 50 contacts; 0 keeps none.
     pub profiles_bytes_max: usize,
 }
 

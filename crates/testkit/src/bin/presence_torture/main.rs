@@ -6,7 +6,8 @@
 //! anything differs, or if the server keeps a session or an actor.
 //!
 //! `rjabberd-presence-torture [--accounts N] [--contacts N] [--seconds N] [--seed N] [--pause-ms N]
-//! [--target HOST:PORT --domain NAME --password TEXT] [--forget-each N] [--unsubscribe yes|no]`
+//! [--target HOST:PORT --domain NAME --password TEXT] [--forget-each N] [--unsubscribe yes|no]
+//! [--silent-takeovers yes|no]`
 
 mod graph;
 mod link;

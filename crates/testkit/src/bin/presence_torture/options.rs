@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) forget_each: u64,
     /// Whether who sees may end a subscription too, not only who is seen.
     pub(crate) unsubscribe: bool,
+    /// Whether who has taken a resource over may say nothing.
+    pub(crate) silent_takeovers: bool,
 }
 
 impl Options {
@@ -37,6 +39,7 @@ impl Options {
             password: "secret".to_owned(),
             forget_each: 0,
             unsubscribe: true,
+            silent_takeovers: true,
         };
         while let Some(name) = words.next() {
             let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -51,6 +54,7 @@ impl Options {
                 "--password" => options.password = value,
                 "--forget-each" => options.forget_each = value.parse()?,
                 "--unsubscribe" => options.unsubscribe = value == "yes",
+                "--silent-takeovers" => options.silent_takeovers = value == "yes",
                 _ => return Err(format!("there is no option {name}").into()),
             }
         }

@@ -239,7 +239,7 @@ impl Player {
         let new = self.enters().await?;
         self.world.shows(self.address, None);
         self.world.count(|counts| counts.takeovers += 1);
-        if self.random.random_bool(0.85) {
+        if !self.world.silent_takeovers || self.random.random_bool(0.85) {
             self.says_something(&new);
         }
         match old.ends().await? {

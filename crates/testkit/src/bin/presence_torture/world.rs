@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) forgets_each: u64,
     /// Whether who sees may end a subscription too, not only who is seen.
     pub(crate) unsubscribes: bool,
+    /// Whether who has taken a resource over may say nothing.
+    pub(crate) silent_takeovers: bool,
     pub(crate) logins: Semaphore,
     salted: RefCell<Vec<Option<SaltedPassword>>>,
     /// Who is available, and what it said last.
@@ -78,6 +80,7 @@ impl World {
             graph,
             forgets_each: options.forget_each,
             unsubscribes: options.unsubscribe,
+            silent_takeovers: options.silent_takeovers,
             logins: Semaphore::new(LOGINS_AT_ONCE),
             salted: RefCell::new(vec![None; usize::from(accounts)]),
             truth: RefCell::new(vec![None; usize::from(accounts) * RESOURCES as usize]),
