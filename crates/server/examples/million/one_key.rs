@@ -1,7 +1,9 @@
 //! A store in which every account exists, and all have the same keys.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, future};
-use rjabberd_storage::{Answer, LastActivity, Login, Store};
+use rjabberd_storage::{Answer, LastActivity, Login, Profile, Store};
 use rjabberd_testkit::{Hash, SaltedPassword};
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, Jid};
@@ -18,12 +20,12 @@ pub(crate) fn salted() -> SaltedPassword {
     SaltedPassword::new(Hash::Sha1, PASSWORD, SALT, ITERATIONS)
 }
 
-pub(crate) struct OneKey(Credentials);
+pub(crate) struct OneKey(Credentials, Arc<Profile>);
 
 impl OneKey {
     pub(crate) fn new() -> Result<OneKey, Fault> {
         let keys = ScramKeys::derive(ScramHash::Sha1, PASSWORD, SALT, ITERATIONS)?;
-        Ok(OneKey(Credentials { keys: vec![keys] }))
+        Ok(OneKey(Credentials { keys: vec![keys] }, Arc::default()))
     }
 }
 
@@ -34,6 +36,10 @@ impl Store for OneKey {
 
     fn account_exists(&self, _: &BareJid) -> Answer<bool> {
         future::ready(Ok(true)).boxed()
+    }
+
+    fn load_profile(&self, _: &BareJid) -> Answer<Option<Arc<Profile>>> {
+        future::ready(Ok(Some(self.1.clone()))).boxed()
     }
 
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {
