@@ -7,3 +7,4 @@ mod floods;
 mod parked;
 mod server;
 mod slow;
+mod store_away;

@@ -3,7 +3,11 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
     time::{Duration, SystemTime},
 };
 
@@ -16,10 +20,11 @@ use rjabberd_router::{Response, Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
 };
-use rjabberd_storage::{Answer, Login, Profile, Store};
+use rjabberd_storage::{Answer, Login, Profile, Store, StoreError};
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
+    roster::{Half, RosterItem},
     sasl::{Credentials, FakeSalts, Mechanism, ScramHash},
 };
 use socket2::{Domain, Socket, Type};
@@ -34,8 +39,12 @@ use zeroize::Zeroizing;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 const HOST: &str = "example.net";
 
-/// Accounts whose password is their name.
-struct Memory;
+/// Accounts whose password is their name; Juliet and Romeo are each other's contacts. It keeps no messages.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Whether it answers nothing but logins.
+    pub(crate) is_away: AtomicBool,
+}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
@@ -44,8 +53,20 @@ impl Store for Memory {
         async move { Ok(Some(Login { credentials, disabled: false })) }.boxed()
     }
 
-    fn load_profile(&self, _: &BareJid) -> Answer<Option<Arc<Profile>>> {
-        async { Ok(Some(Arc::default())) }.boxed()
+    fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {
+        if self.is_away.load(SeqCst) {
+            return async { Err(StoreError::Unavailable("it is away")) }.boxed();
+        }
+        let mut profile = Profile::default();
+        let lovers = ["juliet@example.net", "romeo@example.net"];
+        if let Some(other) =
+            lovers.iter().position(|lover| account.as_str() == *lover).map(|at| lovers[1 - at])
+        {
+            let mut item = RosterItem::new(BareJid::new(other).unwrap());
+            (item.state.to, item.state.from, item.listed) = (Half::Granted, Half::Granted, true);
+            profile.items.push(item);
+        }
+        async move { Ok(Some(Arc::new(profile))) }.boxed()
     }
 }
 
@@ -104,14 +125,16 @@ impl Default for Bounds {
 pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     registration: Arc<Registration>,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Server {
     pub(crate) fn new(bounds: Bounds) -> Server {
+        let memory = Arc::new(Memory::default());
         let registration = Arc::new(Registration { gates: Mutex::default() });
         let table = SessionTable::new();
         let im = Im::new(
-            Arc::new(Memory),
+            memory.clone(),
             table.clone(),
             [HOST.to_owned()],
             Arc::new(SystemTime::now),
@@ -145,7 +168,7 @@ impl Server {
         let shared = Shared {
             settings: Arc::new(settings),
             router,
-            store: Arc::new(Memory),
+            store: memory.clone(),
             sessions: SessionManager::start(table.clone(), rules).into(),
             table,
             offload: Offload::start(1, 64),
@@ -158,7 +181,7 @@ impl Server {
             connections: Arc::new(Connections::default()),
             counters: Arc::new(Counters::default()),
         };
-        Server { shared: Arc::new(shared), registration }
+        Server { shared: Arc::new(shared), registration, memory }
     }
 
     /// A connection to a c2s on this arbiter, with socket buffers of about that many bytes on both sides.
