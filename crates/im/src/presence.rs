@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rjabberd_session_manager::{Control, Seat, Show};
-use rjabberd_storage::{Profile, StoreError};
+use rjabberd_storage::Profile;
 use rjabberd_xmpp::roster::{Circle, Contacts};
 use rjabberd_xmpp::{BareJid, FullJid, Jid, PresenceType, Stanza, StanzaKind, ns};
 
@@ -87,56 +87,49 @@ impl Im {
     ) -> bool {
         let account = seat.jid().to_bare();
         let seen = self.offline.commits.load(SeqCst);
-        let profile = self.learn(&seat, &account).await;
-        let is_known = profile.is_ok();
-        let profile = match profile {
-            Ok(profile) => profile,
-            // It was removed, and its sessions are about to end.
-            Err(StoreError::NotFound) => return true,
-            Err(error) => {
-                log::warn!(target: "im:presence", "{} appears to its own account only: {error}", seat.jid());
-                Arc::new(Profile::default())
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            seat.show().ask();
+            let known = match self.store.load_profile(&account).await {
+                Ok(Some(profile)) => Some(profile),
+                // It was removed, and its sessions are about to end.
+                Ok(None) => return true,
+                Err(error) => {
+                    log::warn!(target: "im:presence", "{} waits to be seen by its contacts: {error}", seat.jid());
+                    None
+                }
+            };
+            let waits = priority >= 0 && known.as_ref().is_some_and(|profile| profile.has_offline);
+            if waits {
+                // What comes from now on waits behind the messages that wait already.
+                seat.hold_for_older();
             }
-        };
-        let waits = priority >= 0 && profile.has_offline;
-        if waits {
-            // What comes from now on waits behind the messages that wait already.
-            seat.hold_for_older();
-        }
-        let is_told = {
-            let mut show = seat.show();
-            let stanza = with_avatar_of(stanza, &show);
-            if !show.is_retired() {
+            let is_known = {
+                let mut show = seat.show();
+                if show.is_retired() {
+                    return true;
+                }
+                // In one with becoming available: a change in between would be neither known nor told to it.
+                let is_known = known.as_ref().is_some_and(|profile| show.learn(&circle(profile)));
+                if known.is_some() && !is_known && asked < ASKED_MAX {
+                    continue;
+                }
+                let stanza = with_avatar_of(stanza.clone(), &show);
                 seat.set_presence(&mut show, Some((priority, &stanza)));
                 self.tell(&seat, &show, &stanza);
+                is_known
+            };
+            if is_first {
+                self.look_around(&seat, &account);
+                known.iter().for_each(|profile| self.deliver_requests(&seat, profile));
             }
-            !show.is_retired()
-        };
-        if !is_told {
-            return true;
-        }
-        if is_first {
-            self.look_around(&seat, &account);
-            self.deliver_requests(&seat, &profile);
-        }
-        if waits || (priority >= 0 && self.offline.commits.load(SeqCst) != seen) {
-            seat.hold_for_older();
-            seat.control(Control::TakeOffline);
-        }
-        is_known
-    }
-
-    /// Asks the store what the session must know of its account.
-    async fn learn(&'static self, seat: &Seat, account: &BareJid) -> Result<Arc<Profile>, StoreError> {
-        for _ in 0..ASKED_MAX {
-            seat.show().ask();
-            let profile = self.store.load_profile(account).await?.ok_or(StoreError::NotFound)?;
-            let circle = Circle { contacts: Contacts::new(&profile.items), avatar: profile.avatar };
-            if seat.show().learn(&Arc::new(circle)) {
-                return Ok(profile);
+            if waits || (priority >= 0 && self.offline.commits.load(SeqCst) != seen) {
+                seat.hold_for_older();
+                seat.control(Control::TakeOffline);
             }
+            return is_known;
         }
-        Err(StoreError::Unavailable("its account changes all the time"))
     }
 
     /// Tells the contacts and the account's own sessions what the session shows.
@@ -356,6 +349,10 @@ impl Im {
             self.tell(&seat, &show, told.as_ref().unwrap_or(&presence));
         }
     }
+}
+
+fn circle(profile: &Profile) -> Arc<Circle> {
+    Arc::new(Circle { contacts: Contacts::new(&profile.items), avatar: profile.avatar })
 }
 
 fn with_avatar_of(presence: Stanza, show: &Show) -> Stanza {

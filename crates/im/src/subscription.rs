@@ -36,10 +36,8 @@ impl Im {
             return Subscribing::Nothing;
         }
         let is_here = self.hosts.contains(contact.domain().as_str());
-        if act == Act::Subscribe && (!is_here || contact.node().is_none()) {
-            let condition =
-                if is_here { Condition::ServiceUnavailable } else { Condition::RemoteServerNotFound };
-            return Subscribing::Refused(StanzaError::new(condition));
+        if act == Act::Subscribe && !is_here {
+            return Subscribing::Refused(StanzaError::new(Condition::RemoteServerNotFound));
         }
         let written = Bytes::from(stanza.written());
         let change = SubscriptionChange { account, contact, is_here, act, stanza: written };
@@ -59,17 +57,25 @@ impl Im {
 
     /// Carries out what a change of rosters comes to. Called in the order of the commits, one at a time.
     pub fn carry_out(&self, events: &[RosterEvent]) {
+        // First what sessions know: one that is about to become available must not miss what the others are told now.
+        for event in events {
+            match event {
+                RosterEvent::Changed { account, item, .. } => self.change_contact(account, item),
+                RosterEvent::Removed { account, item, .. } => {
+                    self.change_contact(account, &RosterItem::new(item.jid.clone()));
+                }
+                RosterEvent::Deliver { .. } | RosterEvent::Granted { .. } | RosterEvent::Revoked { .. } => {}
+            }
+        }
         for event in events {
             match event {
                 RosterEvent::Changed { account, item, version } => {
-                    self.change_contact(account, item);
                     if item.listed {
                         let push = push_of(item.to_element(), *version);
                         self.outlet.push(account, &push, |seat| seat.wishes(Wish::Roster));
                     }
                 }
                 RosterEvent::Removed { account, item, version } => {
-                    self.change_contact(account, &RosterItem::new(item.jid.clone()));
                     if item.listed {
                         let push = push_of(crate::roster::removed(&item.jid), *version);
                         self.outlet.push(account, &push, |seat| seat.wishes(Wish::Roster));

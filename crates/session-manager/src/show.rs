@@ -13,7 +13,10 @@ use rjabberd_xmpp::{Jid, Stanza, roster::Circle};
 pub struct Show {
     /// As it is on the wire: a fraction of a stanza's size, and seldom read.
     presence: Option<Box<[u8]>>,
-    circle: Knowledge,
+    /// What the session knows of its account.
+    circle: Option<Arc<Circle>>,
+    /// The store was asked for it (again); whether something was changed since.
+    asked: Option<Stale>,
     /// The contacts were told that it is available, by this session or by the one before it, and not otherwise since.
     owed: bool,
     /// Who got directed presence and is owed unavailable (RFC 6121, 4.6.3); `None` before the session has begun.
@@ -22,17 +25,8 @@ pub struct Show {
     retired: bool,
 }
 
-/// What a session knows of its account.
-#[derive(Default)]
-enum Knowledge {
-    #[default]
-    None,
-    /// The store was asked; whether something was changed since.
-    Asked {
-        stale: bool,
-    },
-    Known(Arc<Circle>),
-}
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stale(bool);
 
 impl Show {
     /// The available presence that the session sent last.
@@ -82,32 +76,30 @@ impl Show {
 
     /// Who may see it, once that is known.
     pub fn circle(&self) -> Option<&Arc<Circle>> {
-        match &self.circle {
-            Knowledge::Known(circle) => Some(circle),
-            Knowledge::None | Knowledge::Asked { .. } => None,
-        }
+        self.circle.as_ref()
     }
 
-    /// The store is asked who may see it.
+    /// The store is asked who may see it. What is known already stays until the answer.
     pub fn ask(&mut self) {
-        self.circle = Knowledge::Asked { stale: false };
+        self.asked = Some(Stale(false));
     }
 
     /// What the store answered; refused where something was changed since it was asked, so that it must be asked again.
     pub fn learn(&mut self, circle: &Arc<Circle>) -> bool {
-        if matches!(self.circle, Knowledge::Asked { stale: true }) {
-            return false;
+        let is_stale = self.asked.take() == Some(Stale(true));
+        if !is_stale {
+            self.circle = Some(circle.clone());
         }
-        self.circle = Knowledge::Known(circle.clone());
-        true
+        !is_stale
     }
 
     /// Something was changed.
     pub fn change(&mut self, change: impl FnOnce(&Circle) -> Circle) {
-        match &mut self.circle {
-            Knowledge::None => {}
-            Knowledge::Asked { stale } => *stale = true,
-            Knowledge::Known(circle) => *circle = Arc::new(change(circle)),
+        if let Some(stale) = &mut self.asked {
+            *stale = Stale(true);
+        }
+        if let Some(circle) = &mut self.circle {
+            *circle = Arc::new(change(circle));
         }
     }
 
@@ -115,8 +107,51 @@ impl Show {
     pub(crate) fn inherit(&mut self, before: &mut Show) {
         before.retired = true;
         self.owed |= std::mem::take(&mut before.owed);
-        if let (Knowledge::None, Knowledge::Known(circle)) = (&self.circle, &before.circle) {
-            self.circle = Knowledge::Known(circle.clone());
+        if self.circle.is_none() {
+            self.circle.clone_from(&before.circle);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn circle(avatar: u8) -> Arc<Circle> {
+        Arc::new(Circle { avatar: Some([avatar; 20]), ..Circle::default() })
+    }
+
+    fn avatar(show: &Show) -> Option<u8> {
+        show.circle()?.avatar.map(|avatar| avatar[0])
+    }
+
+    #[test]
+    fn what_was_known_stays_until_the_store_answers_and_follows_the_changes() {
+        let mut show = Show::default();
+        assert!(show.learn(&circle(1)));
+        show.ask();
+        assert_eq!(avatar(&show), Some(1), "the session may end now, and its contacts must be told");
+        show.change(|_| Circle::clone(&circle(2)));
+        assert_eq!(avatar(&show), Some(2));
+        assert!(!show.learn(&circle(1)), "that was read before the change, perhaps");
+        assert_eq!(avatar(&show), Some(2));
+        show.ask();
+        assert!(show.learn(&circle(3)));
+        assert_eq!(avatar(&show), Some(3));
+    }
+
+    #[test]
+    fn who_takes_the_resource_owes_what_the_one_before_has_shown() {
+        let (mut before, mut after) = (Show::default(), Show::default());
+        before.learn(&circle(1));
+        before.set(Some(&Stanza::new(
+            rjabberd_xmpp::StanzaKind::Presence(rjabberd_xmpp::PresenceType::Available),
+            &[],
+        )));
+        before.withdraw();
+        assert!(before.is_owed() && !before.is_available());
+        after.inherit(&mut before);
+        assert!(after.is_owed() && !before.is_owed() && before.is_retired());
+        assert_eq!(avatar(&after), Some(1));
     }
 }

@@ -72,7 +72,7 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
         SqliteOptions {
-            queue_max: 4_096,
+            queue_max: 32_768,
             group_max: 256,
             readers: 2,
             deadline: Duration::from_secs(5),

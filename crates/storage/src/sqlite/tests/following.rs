@@ -193,7 +193,7 @@ fn who_panics_while_following_hurts_nobody_and_is_counted() {
 #[test]
 fn the_queue_is_bounded_in_bytes_too() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder, SqliteOptions { queue_max: 64, ..SqliteOptions::default() });
+    let store = open(&folder, SqliteOptions { queue_max: 512, ..SqliteOptions::default() });
     wait(store.create_account(&jid("romeo"), credentials()));
     let gate = Gate::closed(&store);
     let long = bytes::Bytes::from(vec![b' '; 160_000]);
@@ -201,6 +201,6 @@ fn the_queue_is_bounded_in_bytes_too() {
     let answers: Vec<_> = (0..10).map(|_| send()).collect();
     gate.open().unwrap();
     let done = answers.into_iter().map(ask).filter(Result::is_ok).count();
-    // Each weighs 20, and the gate's one was taken out.
+    // Each weighs 157, and the gate's one was taken out.
     assert_eq!(done, 3);
 }
