@@ -211,8 +211,9 @@ impl C2s {
             log::error!(target: "c2s:route", "{} a stanza without its sender's full JID", self.alive);
             return;
         }
-        let envelope = stanza.envelope();
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
+        // A message is not answered later.
+        let envelope = (is_presence || stanza.is_request()).then(|| stanza.envelope());
         match self.route_committed(stanza) {
             Routed::Done => {}
             Routed::Reply(reply) => self.write_response(reply),
@@ -220,7 +221,9 @@ impl C2s {
             later @ Routed::Later(_) => {
                 let ask = self.own_ask();
                 self.feed(Input::RouteDeferred(ask), context);
-                self.answer_later(ask, later, &envelope, context);
+                if let Some(envelope) = envelope {
+                    self.answer_later(ask, later, &envelope, context);
+                }
             }
         }
         if is_presence {

@@ -6,7 +6,7 @@
 //! session. Invariant: one session at a time takes from an account's messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ const EXPIRED_AT_ONCE: usize = 1_000;
 pub struct Offline {
     /// Commits of messages so far: who becomes available sees by it whether one came meanwhile.
     pub(crate) commits: AtomicU64,
+    /// Messages on their way into the store, for all accounts.
+    storing: AtomicUsize,
     desks: DashMap<BareJid, Desk>,
     kept: AtomicU64,
     given: AtomicU64,
@@ -113,8 +115,9 @@ fn rule(message: &Stanza) -> Rule {
 impl Im {
     /// Whether messages for the account go the way of the store, though it may be there: one before them does.
     pub fn is_storing(&self, account: &BareJid) -> bool {
-        let desks = &self.offline.desks;
-        !desks.is_empty() && desks.get(account).is_some_and(|desk| desk.storing > 0)
+        // To ask whether the map is empty would be to lock each of its parts.
+        self.offline.storing.load(SeqCst) > 0
+            && self.offline.desks.get(account).is_some_and(|desk| desk.storing > 0)
     }
 
     /// Keeps a message of type normal or chat until its account comes.
@@ -124,6 +127,7 @@ impl Im {
             Rule::Refuse => return Kept::Refused(Condition::ServiceUnavailable),
             Rule::Drop => return Kept::Dropped,
         }
+        self.offline.storing.fetch_add(1, SeqCst);
         self.offline.desks.entry(account.clone()).or_default().storing += 1;
         let envelope = message.envelope();
         let written = Bytes::from(message.written());
@@ -150,7 +154,11 @@ impl Im {
                 }
             }
         }
-        let Entry::Occupied(mut desk) = self.offline.desks.entry(account.clone()) else { return };
+        let Entry::Occupied(mut desk) = self.offline.desks.entry(account.clone()) else {
+            log::error!(target: "im:offline", "a message for {account} was kept at no desk");
+            self.offline.storing.fetch_sub(1, SeqCst);
+            return;
+        };
         if desk.get().taker.is_some() {
             desk.get_mut().more = true;
         } else if result.is_ok() {
@@ -158,6 +166,7 @@ impl Im {
             self.call_taker(account);
         }
         desk.get_mut().storing -= 1;
+        self.offline.storing.fetch_sub(1, SeqCst);
         if desk.get().is_idle() {
             desk.remove();
         }

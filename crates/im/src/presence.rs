@@ -224,10 +224,11 @@ impl Im {
         }
     }
 
-    /// A probe (RFC 6121, 4.3.2): `asker` learns what the sessions of an account show, or that one of them shows, or that
+    /// A probe (RFC 6121, 4.3.2): who asks learns what the sessions of an account show, or that one of them shows, or that
     /// he may not know.
-    pub async fn probe(&'static self, probe: Stanza, asker: FullJid) {
-        let Some(to) = &probe.to else { return };
+    pub async fn probe(&'static self, probe: Stanza) {
+        let asker = probe.from.clone().and_then(|from| from.try_into_full().ok());
+        let (Some(to), Some(asker)) = (&probe.to, asker) else { return };
         let (account, asking) = (to.to_bare(), asker.to_bare());
         let may_see = account == asking
             || match self.store.load_profile(&account).await {

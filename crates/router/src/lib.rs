@@ -88,15 +88,17 @@ impl Router {
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
     pub fn route(&self, stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
-        let Some(sender) = sender(&stanza).cloned() else { return Routed::Done };
+        if sender(&stanza).is_none() {
+            return Routed::Done;
+        }
         if let Some(end) = self.blocked(&stanza) {
             return end;
         }
         let Some(to) = &stanza.to else {
-            return self.without_addressee(stanza, &sender);
+            return self.without_addressee(stanza);
         };
         let Some(services) = self.inner.hosts.get(to.domain().as_str()) else {
-            return self.other_domain(stanza, &sender);
+            return self.other_domain(stanza);
         };
         if to.node().is_none() {
             return server(&stanza, to, services);
@@ -109,10 +111,10 @@ impl Router {
             },
             // RFC 6121, 8.5.2.1.2 and 8.5.3.1: the server's own affair (4.3).
             (StanzaKind::Presence(PresenceType::Probe), _) => {
-                Routed::Later(self.inner.im.probe(stanza, sender).map(|()| None).boxed())
+                Routed::Later(self.inner.im.probe(stanza).map(|()| None).boxed())
             }
             (StanzaKind::Presence(kind), _) if let Some(act) = Act::of(kind) => {
-                self.subscription(stanza, &sender, act)
+                self.subscription(stanza, act)
             }
             (_, true) => self.to_full(stanza),
             (_, false) => {
@@ -123,7 +125,8 @@ impl Router {
     }
 
     /// RFC 6120, 10.3: a stanza without `to` is the account's own affair.
-    fn without_addressee(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+    fn without_addressee(&self, stanza: Stanza) -> Routed {
+        let Some(sender) = sender(&stanza) else { return Routed::Done };
         match stanza.kind {
             StanzaKind::Message(_) => {
                 let account = sender.to_bare();
@@ -140,26 +143,25 @@ impl Router {
     }
 
     /// RFC 6121, 3.1.2 and 3.1.3: what concerns a subscription goes from account to account, not between resources.
-    fn subscription(&self, mut stanza: Stanza, sender: &FullJid, act: Act) -> Routed {
+    fn subscription(&self, mut stanza: Stanza, act: Act) -> Routed {
+        let Some(sender) = sender(&stanza).cloned() else { return Routed::Done };
         stanza.from = Some(sender.to_bare().into());
         stanza.to = stanza.to.map(|to| to.into_bare().into());
-        match self.inner.im.subscribe(&stanza, sender, act) {
+        match self.inner.im.subscribe(&stanza, &sender, act) {
             Subscribing::Nothing => Routed::Done,
             Subscribing::Committing(done) => Routed::Committing(done),
             Subscribing::Refused(error) => {
-                stanza.from = Some(sender.clone().into());
+                stanza.from = Some(sender.into());
                 Routed::error(&stanza, &error)
             }
         }
     }
 
     /// RFC 6120, 10.4: no federation yet, so nobody is reached there.
-    fn other_domain(&self, stanza: Stanza, sender: &FullJid) -> Routed {
+    fn other_domain(&self, stanza: Stanza) -> Routed {
         match stanza.kind {
             // A contact there may be in a roster that was brought along: it can be given up.
-            StanzaKind::Presence(kind) if let Some(act) = Act::of(kind) => {
-                self.subscription(stanza, sender, act)
-            }
+            StanzaKind::Presence(kind) if let Some(act) = Act::of(kind) => self.subscription(stanza, act),
             StanzaKind::Presence(_) => Routed::Done,
             StanzaKind::Message(_) | StanzaKind::Iq(_) => {
                 Routed::refuse(&stanza, Condition::RemoteServerNotFound)
