@@ -9,6 +9,7 @@ mod counters;
 mod ending;
 pub mod messages;
 mod outbox;
+mod presence;
 mod redact;
 mod shared;
 mod shell;

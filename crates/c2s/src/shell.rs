@@ -6,15 +6,15 @@ use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder, Session,
+    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
-use rjabberd_router::{Response, Routed, Shown};
+use rjabberd_router::{Response, Routed};
 use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{Jid, Stanza, StanzaKind};
 
-use crate::{C2s, Phase, fresh, messages::Tick, redact, taking::RETRY};
+use crate::{C2s, Phase, fresh, messages::Tick, redact};
 
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
@@ -276,58 +276,6 @@ impl C2s {
         Routed::Later(routed.boxed())
     }
 
-    fn set_presence(&mut self, priority: Option<i8>, stanza: Stanza, context: &mut Context<Self>) {
-        let shown = self.seat.as_ref().map(|seat| self.shared.router.presence(seat, stanza, priority));
-        if let Some(Shown::Later(known)) = shown {
-            let ask = self.own_ask();
-            self.feed(Input::RouteDeferred(ask), context);
-            let known = known.into_actor(self).map(move |known, c2s, context| {
-                c2s.contain_in_future(context, |c2s, context| {
-                    c2s.appeared(known);
-                    c2s.replied(ask, Answer::Reply(None), context);
-                });
-            });
-            context.spawn(known);
-        }
-        if priority.is_none() {
-            self.tell_inherited();
-        }
-        self.keep_owed();
-    }
-
-    /// The contacts know of the session, or do not yet because the store did not answer.
-    fn appeared(&mut self, is_known: bool) {
-        if !is_known {
-            let timer = self.arm(RETRY, Tick::Appear);
-            self.errands().appear_again = Some(timer);
-        }
-    }
-
-    fn appear(&mut self, context: &mut Context<Self>) {
-        let shown = self.seat.as_ref().map(|seat| self.shared.router.im().appear(seat));
-        if let Some(Shown::Later(known)) = shown {
-            let known = known.into_actor(self).map(move |known, c2s, context| {
-                c2s.contain_in_future(context, |c2s, _| c2s.appeared(known));
-            });
-            context.spawn(known);
-        }
-    }
-
-    /// Keeps what a panic of the machine must not lose.
-    pub(crate) fn keep_owed(&mut self) {
-        let session = self.state.as_ref().and_then(|state| state.session());
-        if let Some(seat) = &self.seat {
-            seat.show().set_directed(session.map(|session| session.directed.clone()));
-        }
-    }
-
-    /// The session as it is owed to others, whatever became of the machine.
-    pub(crate) fn owed_session(&self) -> Option<Session> {
-        let seat = self.seat.as_ref()?;
-        let directed = seat.show().directed()?.to_vec();
-        Some(Session { jid: seat.jid().clone(), priority: seat.priority(), directed })
-    }
-
     fn timer(&mut self, deadline: Deadline) -> &mut Option<Timer> {
         match deadline {
             Deadline::Header => &mut self.timers.header,
@@ -440,7 +388,7 @@ impl C2s {
     }
 
     /// A number for a question that the shell asks on its own account; the machine counts its own from 0 up.
-    fn own_ask(&mut self) -> Ask {
+    pub(crate) fn own_ask(&mut self) -> Ask {
         Ask(rand::random::<u32>() | 1 << 31)
     }
 

@@ -9,6 +9,7 @@ use rjabberd_xmpp::{BareJid, Condition, StanzaError, ns};
 use crate::Im;
 use crate::caps;
 use crate::contact::ContactAddresses;
+use crate::offline::OFFLINE_ANNOUNCED;
 use crate::services::{Feature, Question, Reply, Target, store_error};
 
 /// disco#info.
@@ -30,7 +31,7 @@ impl DiscoInfo {
             let others = others.iter().flat_map(move |feature| feature.announces(target));
             others.chain([ns::DISCO_INFO])
         };
-        let server = info("server", "im", namespaces(Target::Server).chain([ns::CAPS]));
+        let server = info("server", "im", namespaces(Target::Server).chain([ns::CAPS, OFFLINE_ANNOUNCED]));
         let server = contact.form().into_iter().fold(server, Element::with_child);
         let ver = caps::ver(&server);
         DiscoInfo {

@@ -24,6 +24,9 @@ use crate::time::utc;
 /// Bytes of the messages that are taken from the store at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// Says in service discovery that messages wait here (XEP-0160, 4).
+pub(crate) const OFFLINE_ANNOUNCED: &str = ns::OFFLINE;
+
 /// Messages forgotten in one transaction because they are too old.
 const EXPIRED_AT_ONCE: usize = 1_000;
 
