@@ -140,21 +140,14 @@ pub async fn start(
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
     let table = SessionTable::new();
     let sessions = session_managers(&arbiters, &table, rules(config));
-    let hosts = config.hosts.iter().map(|host| host.domain.clone());
-    let im = Im::new(store.clone(), table.clone(), hosts, Arc::new(SystemTime::now), config.limits.account);
-    // Before anybody can send: who is blocked stays blocked.
-    im.load_blocks().await?;
+    let im = im(config, &store, &table).await?;
     let live = Arc::new(EndSessions { sessions: sessions.clone(), im });
     let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let services = services(config, im, &accounts);
     let hosts = host_settings(config, secret, &services);
     let router = Router::new(services, im);
     let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
-    let census = Census::new(CensusLimits {
-        connections_max: config.limits.connections_max,
-        per_address_max: config.limits.connections_per_address_max,
-        shared: shared_networks(config),
-    });
+    let census = Census::new(census_limits(config));
     let brake = Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config)));
     c2s::show_bodies(config.log.bodies);
 
@@ -201,6 +194,28 @@ pub async fn start(
         entrances,
         listeners,
     })
+}
+
+/// What the server does for its users.
+async fn im(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    table: &Arc<SessionTable>,
+) -> Result<&'static Im, StartError> {
+    let hosts = config.hosts.iter().map(|host| host.domain.clone());
+    let clock = Arc::new(SystemTime::now);
+    let im = Im::new(store.clone(), table.clone(), hosts, clock, config.limits.account);
+    // Before anybody can send: who is blocked stays blocked.
+    im.load_blocks().await?;
+    Ok(im)
+}
+
+fn census_limits(config: &Config) -> CensusLimits {
+    CensusLimits {
+        connections_max: config.limits.connections_max,
+        per_address_max: config.limits.connections_per_address_max,
+        shared: shared_networks(config),
+    }
 }
 
 /// What is done now and then: last activities are saved, and messages that waited too long are forgotten.
