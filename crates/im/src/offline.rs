@@ -116,11 +116,13 @@ fn rule(message: &Stanza) -> Rule {
 }
 
 impl Im {
-    /// Whether messages for the account go the way of the store, though it may be there: one before them does.
-    pub fn is_storing(&self, account: &BareJid) -> bool {
+    /// Whether a message for the account goes the way of the store, though the account may be there: one before it does.
+    /// One that is never kept has no such way.
+    pub fn is_storing(&self, message: &Stanza, account: &BareJid) -> bool {
         // To ask whether the map is empty would be to lock each of its parts.
         self.offline.storing.load(SeqCst) > 0
             && self.offline.desks.get(account).is_some_and(|desk| desk.storing > 0)
+            && rule(message) == Rule::Keep
     }
 
     /// Keeps a message of type normal or chat until its account comes.

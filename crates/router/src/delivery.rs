@@ -24,7 +24,7 @@ impl Router {
     pub(crate) fn to_full(&self, stanza: Stanza) -> Routed {
         if let StanzaKind::Message(MessageType::Chat) = stanza.kind
             && let Some(Ok(to)) = stanza.to.as_ref().map(Jid::try_as_full)
-            && self.inner.im.is_storing(&to.to_bare())
+            && self.inner.im.is_storing(&stanza, &to.to_bare())
             && self.inner.table.seat(to).is_some_and(|seat| seat.priority() >= Some(0))
         {
             // One before it, for the session before this one, is on its way there.
@@ -103,7 +103,7 @@ impl Router {
         let table = &self.inner.table;
         // A message that waits behind what came before it goes there too: into the store, or behind what a session that
         // ends gives back.
-        let is_storing = self.inner.im.is_storing(account);
+        let is_storing = self.inner.im.is_storing(parcel.stanza(), account);
         if !is_storing && table.deliver_where(account, parcel, most_available) > 0 {
             self.inner.counters.delivered();
             return Routed::Done;

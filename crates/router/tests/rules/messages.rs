@@ -1,5 +1,6 @@
 //! Messages: the table of RFC 6121, 8.5.4.
 
+use rjabberd_xml::Element;
 use rjabberd_xmpp::{MessageType, StanzaKind};
 
 use crate::stage::{Resource, Stage, stanza};
@@ -89,4 +90,22 @@ async fn a_message_without_addressee_goes_to_the_sender_s_own_account() {
     let mut message = stanza(StanzaKind::Message(MessageType::Chat), None);
     message.from = Some(rjabberd_xmpp::Jid::new("juliet@example.net/tomb").unwrap());
     assert_eq!(stage.sends(message).await, "balcony");
+}
+
+#[actix_rt::test]
+async fn behind_a_message_on_its_way_into_the_store_others_go_there_too_but_for_those_that_are_never_kept() {
+    let mut stage = Stage::new(&[]).await;
+    stage.keeper.slows_down();
+    let chat = || stanza(StanzaKind::Message(MessageType::Chat), Some(BARE));
+    assert_eq!(stage.sends(chat()).await, "kept");
+    stage.enters("balcony", Some(0)).await;
+    assert_eq!(stage.sends(chat()).await, "kept", "it must not overtake the one before");
+    let passing = chat().with_child(&Element::new("no-store", "urn:xmpp:hints"));
+    assert_eq!(stage.sends(passing).await, "balcony");
+    stage.keeper.commits();
+    let seat = &stage.juliet("balcony").seat;
+    assert!(seat.awaits_older(), "and what comes now waits until she has taken them");
+    seat.takes_older();
+    assert!(seat.drain(usize::MAX).1);
+    assert_eq!(stage.sends(chat()).await, "balcony");
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -46,12 +49,27 @@ impl Session {
 /// A store with the accounts of Romeo and Juliet, whose rosters are empty; it remembers what it is to keep: messages, and
 /// subscription stanzas.
 #[derive(Default)]
-pub(crate) struct Keeper(Mutex<Vec<Stanza>>);
+pub(crate) struct Keeper {
+    kept: Mutex<Vec<Stanza>>,
+    /// Whether the store is slow: what it was asked to keep is on its way until [`Keeper::commits`].
+    is_slow: AtomicBool,
+    waiting: Mutex<Vec<Follow<()>>>,
+}
 
 impl Keeper {
+    pub(crate) fn slows_down(&self) {
+        self.is_slow.store(true, SeqCst);
+    }
+
+    /// What was on its way is kept.
+    pub(crate) fn commits(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap());
+        waiting.into_iter().for_each(|follow| follow(&Ok(())));
+    }
+
     /// What was to be kept since the last question.
     pub(crate) fn kept(&self) -> Vec<Stanza> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.kept.lock().unwrap())
     }
 }
 
@@ -71,7 +89,7 @@ impl Store for Keeper {
         _: usize,
         follow: Follow<Vec<RosterEvent>>,
     ) -> Answer<Vec<RosterEvent>> {
-        self.0.lock().unwrap().push(Stanza::from_written(change.stanza).unwrap());
+        self.kept.lock().unwrap().push(Stanza::from_written(change.stanza).unwrap());
         follow(&Ok(Vec::new()));
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
@@ -86,9 +104,13 @@ impl Store for Keeper {
     ) -> Answer<()> {
         let result = if exists(account) { Ok(()) } else { Err(StoreError::NotFound) };
         if result.is_ok() {
-            self.0.lock().unwrap().push(Stanza::from_written(stanza).unwrap());
+            self.kept.lock().unwrap().push(Stanza::from_written(stanza).unwrap());
         }
-        follow(&result);
+        if self.is_slow.load(SeqCst) {
+            self.waiting.lock().unwrap().push(follow);
+        } else {
+            follow(&result);
+        }
         Box::pin(std::future::ready(result))
     }
 }
