@@ -243,7 +243,8 @@ impl C2s {
         (errands.committing, errands.committing_count) = (None, 0);
         let ask = self.own_ask();
         self.feed(Input::RouteDeferred(ask), context);
-        context.spawn(done.into_actor(self).map(move |(), c2s, context| {
+        let done = tokio::time::timeout(self.shared.times.ask, done);
+        context.spawn(done.into_actor(self).map(move |_, c2s, context| {
             c2s.contain_in_future(context, |c2s, context| c2s.replied(ask, Answer::Reply(None), context));
         }));
     }

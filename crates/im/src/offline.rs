@@ -5,6 +5,7 @@
 //! has taken it ([`Pull`]). A message is forgotten when it was written to the client; what was not is there for the next
 //! session. Invariant: one session at a time takes from an account's messages.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -141,6 +142,16 @@ impl Im {
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);
         Kept::Committing(answer.map(drop).boxed())
+    }
+
+    /// Resolves when all that came to a session that ends is where it goes instead, committed if that is the store.
+    pub fn settled(&'static self, seat: Arc<Seat>) -> BoxFuture<'static, ()> {
+        async move {
+            poll_fn(|context| seat.poll_finished(context)).await;
+            // Where the store does not answer, senders have been told so.
+            let _away = self.store.flush().await;
+        }
+        .boxed()
     }
 
     /// A message is in the store, or will never be.

@@ -108,8 +108,10 @@ impl Router {
             self.inner.counters.delivered();
             return Routed::Done;
         }
-        if !parcel.came_back() && table.deliver_behind(account, parcel) {
-            return Routed::Done;
+        if !parcel.came_back()
+            && let Some(seat) = table.deliver_behind(account, parcel)
+        {
+            return Routed::Committing(self.inner.im.settled(seat));
         }
         self.keep(&take_back(parcel), account)
     }

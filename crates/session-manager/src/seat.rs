@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI16, AtomicU8, Ordering::SeqCst},
     },
+    task::{Context, Poll, Waker},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -67,6 +68,20 @@ struct Spill {
     closed: bool,
     /// Somebody sends the spill back, parcel by parcel.
     sending_back: bool,
+    /// Who waits until nothing is here any more.
+    waiting: Vec<Waker>,
+}
+
+impl Spill {
+    /// Whether nothing is here, and nothing will be.
+    fn is_finished(&self) -> bool {
+        self.closed && self.queue.is_empty() && !self.sending_back
+    }
+
+    /// Who is to be woken now; with no lock held.
+    fn finished(&mut self) -> Vec<Waker> {
+        if self.is_finished() { std::mem::take(&mut self.waiting) } else { Vec::new() }
+    }
 }
 
 impl std::fmt::Debug for Seat {
@@ -295,6 +310,9 @@ impl Seat {
             let mut spill = self.spill.lock();
             let Some(parcel) = spill.queue.pop_front() else {
                 spill.sending_back = false;
+                let waiting = spill.finished();
+                drop(spill);
+                waiting.into_iter().for_each(Waker::wake);
                 return;
             };
             spill.bytes = spill.bytes.saturating_sub(parcel.bytes());
@@ -314,7 +332,22 @@ impl Seat {
         let mut spill = self.spill.lock();
         let empty = spill.queue.is_empty() && !spill.sending_back;
         spill.closed |= empty;
+        let waiting = spill.finished();
+        drop(spill);
+        waiting.into_iter().for_each(Waker::wake);
         empty
+    }
+
+    /// Ready when the session has ended and all that came to it is on its way elsewhere.
+    pub fn poll_finished(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut spill = self.spill.lock();
+        if spill.is_finished() {
+            return Poll::Ready(());
+        }
+        if !spill.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            spill.waiting.push(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Takes nothing more; gives what the spill holds. To be called when the row is out of the table.
@@ -323,7 +356,11 @@ impl Seat {
         spill.closed = true;
         self.spilling.store(true, SeqCst);
         spill.bytes = 0;
-        std::mem::take(&mut spill.queue)
+        let taken = std::mem::take(&mut spill.queue);
+        let waiting = spill.finished();
+        drop(spill);
+        waiting.into_iter().for_each(Waker::wake);
+        taken
     }
 
     /// Puts what an earlier session left before everything else; before the seat is in the table.

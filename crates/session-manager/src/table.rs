@@ -104,9 +104,17 @@ impl SessionTable {
     }
 
     /// Puts a parcel for an account where nobody is any more behind what a session that ends has taken, if there is one:
-    /// so both come back in order.
-    pub fn deliver_behind(&self, account: &BareJid, parcel: &Arc<Parcel>) -> bool {
-        self.deliver_to_one(account.as_str(), parcel, Seat::is_ending)
+    /// so both come back in order. Gives the seat of that session.
+    pub fn deliver_behind(&self, account: &BareJid, parcel: &Arc<Parcel>) -> Option<Arc<Seat>> {
+        let seats = self.accounts.get(account.as_str())?;
+        let seat = seats.iter().find(|seat| seat.is_ending())?.clone();
+        let taken = seat.deliver(parcel);
+        // The way back reads the table.
+        drop(seats);
+        if seat.is_leaving() {
+            seat.send_back();
+        }
+        taken.then_some(seat)
     }
 
     fn deliver_to_one(&self, account: &str, parcel: &Arc<Parcel>, chosen: impl Fn(&Seat) -> bool) -> bool {

@@ -1,5 +1,9 @@
 //! Messages: the table of RFC 6121, 8.5.4.
 
+use std::collections::VecDeque;
+
+use futures_util::FutureExt;
+use rjabberd_router::Routed;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{MessageType, StanzaKind};
 
@@ -108,4 +112,21 @@ async fn behind_a_message_on_its_way_into_the_store_others_go_there_too_but_for_
     seat.takes_older();
     assert!(seat.drain(usize::MAX).1);
     assert_eq!(stage.sends(chat()).await, "balcony");
+}
+
+#[actix_rt::test]
+async fn what_goes_behind_a_session_that_ends_is_promised_when_it_is_kept() {
+    let stage = Stage::new(&[("balcony", Some(0))]).await;
+    let seat = &stage.juliet("balcony").seat;
+    seat.end();
+    seat.withdraw();
+    let sent = stanza(StanzaKind::Message(MessageType::Chat), Some(BARE));
+    let Routed::Committing(mut kept) = stage.router.route(sent) else { panic!("it is on its way") };
+    assert!((&mut kept).now_or_never().is_none(), "it waits behind what she has taken");
+    assert!(stage.keeper.kept().is_empty());
+    seat.leave(VecDeque::new());
+    seat.send_back();
+    seat.finish();
+    kept.await;
+    assert_eq!(stage.keeper.kept().len(), 1);
 }
