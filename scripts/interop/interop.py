@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import life
 from peers import PASSWORDS, Failed, Peer
-from server import PATIENCE_S, Server
+from server import CONFIG, PATIENCE_S, Server
 
 SECOND_PASSWORD = "sécond <&>"
 # How each client says that its password was not taken.
@@ -27,18 +27,6 @@ QUESTIONS = {
     "aioxmpp": ["ping", "disco", "items", "version"],
     "xmpp.js": ["ping", "disco", "items", "version", "time"],
 }
-CONFIG = """
-hosts = ["localhost"]
-[listen.c2s]
-address = "127.0.0.1:0"
-shaper = "none"
-[listen.c2s_tls]
-enabled = false
-[registration]
-enabled = true
-[log]
-level = "debug"
-"""
 
 
 async def talk(one, other):

@@ -10,6 +10,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 20
+# No TLS from the first byte and no shaper; everybody may register, and all is in the log.
+CONFIG = """
+hosts = ["localhost"]
+[listen.c2s]
+address = "127.0.0.1:0"
+shaper = "none"
+[listen.c2s_tls]
+enabled = false
+[registration]
+enabled = true
+[log]
+level = "debug"
+"""
 
 
 def program():

@@ -19,7 +19,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from server import ROOT, Server
+from server import CONFIG, ROOT, Server
 
 HERE = Path(__file__).resolve().parent
 TESTS = ROOT / ".tools" / "suites"
@@ -27,18 +27,6 @@ SUITE_S = 300
 PASSWORD = "pass word <&>"
 # slixmpp wants two accounts at a time, aioxmpp up to three.
 ACCOUNTS = {"slixmpp": ["slix-1", "slix-2"], "aioxmpp": ["aio-1", "aio-2", "aio-3", "aio-4"]}
-CONFIG = """
-hosts = ["localhost"]
-[listen.c2s]
-address = "127.0.0.1:0"
-shaper = "none"
-[listen.c2s_tls]
-enabled = false
-[registration]
-enabled = true
-[log]
-level = "debug"
-"""
 
 
 class Expected:

@@ -230,16 +230,15 @@ impl Im {
         let asker = probe.from.clone().and_then(|from| from.try_into_full().ok());
         let (Some(to), Some(asker)) = (&probe.to, asker) else { return };
         let (account, asking) = (to.to_bare(), asker.to_bare());
-        let may_see = account == asking
-            || match self.store.load_profile(&account).await {
-                Ok(profile) => profile.is_some_and(|profile| Contacts::new(&profile.items).sees(&asking)),
-                Err(error) => {
-                    return log::warn!(target: "im:presence", "a probe of {to} has no answer: {error}");
-                }
-            };
         if self.blocklists.between(&account, &asking) {
             return;
         }
+        let may_see = match self.may_see(&account, &asking).await {
+            Ok(may_see) => may_see,
+            Err(error) => {
+                return log::warn!(target: "im:presence", "a probe of {to} has no answer: {error}");
+            }
+        };
         let one = to.try_as_full().ok();
         if !may_see {
             let seat = one.and_then(|one| self.outlet.table().seat(one));
