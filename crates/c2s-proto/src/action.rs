@@ -4,7 +4,9 @@ use bytes::Bytes;
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::{
     BareJid, FullJid, Stanza, StreamCondition,
-    sasl::{Mechanism, PasswordCheck, SaslFailure},
+    sasl::{
+        ClientId, Credentials, Mechanism, PasswordCheck, SaslFailure, ScramKeys, TokenMechanism, UsedToken,
+    },
 };
 
 use crate::{Ask, LostReason};
@@ -27,6 +29,8 @@ pub enum Deadline {
 pub enum Order {
     /// A new stream begins behind what was read: new framer, new context, these limits.
     NewStream(Limits),
+    /// The stream goes on, with these limits (XEP-0388 has no restart).
+    NewLimits(Limits),
     /// TLS begins: nothing may stand behind what was read; then as `NewStream`. What was written so far goes out first.
     StartTls(Limits),
 }
@@ -60,6 +64,61 @@ pub enum CloseReason {
     Panicked,
 }
 
+/// What a login does to the tokens of a client (XEP-0484).
+#[derive(Debug)]
+pub struct TokenOrder {
+    /// The account.
+    pub account: BareJid,
+    /// Which of its clients.
+    pub client: ClientId,
+    /// The token that was used.
+    pub used: Option<UsedToken>,
+    /// It ends with this login.
+    pub revoke: bool,
+    /// A new token is to be made, for this mechanism.
+    pub issue: Option<TokenMechanism>,
+}
+
+/// Keys to be stored beside others of the same password.
+#[derive(Debug)]
+pub struct KeyOrder {
+    /// The account.
+    pub account: BareJid,
+    /// Keys that are stored already: the password must not have changed meanwhile.
+    pub witness: ScramKeys,
+    /// The keys.
+    pub credentials: Credentials,
+}
+
+/// The resource that a client wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// One that the server makes, behind this text.
+    Made {
+        /// Its beginning, prepared; it may be empty.
+        prefix: String,
+    },
+    /// This one, prepared.
+    Named(String),
+    /// This one, which is made for this client and no other (XEP-0386, 3.2): an earlier session of it gives way.
+    Own(String),
+}
+
+/// Somebody who logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The account.
+    pub account: BareJid,
+    /// By what.
+    pub mechanism: Mechanism,
+    /// Whether by the profile of XEP-0388.
+    pub sasl2: bool,
+    /// The account is made for this session (XEP-0175).
+    pub guest: bool,
+    /// What the client says that it is (XEP-0388, 2.3), for the log.
+    pub software: Option<String>,
+}
+
 /// One deed.
 pub enum Action {
     /// Write these bytes to the client.
@@ -68,12 +127,18 @@ pub enum Action {
     Order(Order),
     /// Ask the store for the keys of an account.
     LoadCredentials(Ask, BareJid),
+    /// Ask the store for the tokens of one client of an account.
+    LoadTokens(Ask, BareJid, ClientId),
+    /// Change tokens, and make a new one where that is ordered.
+    ChangeTokens(Ask, Box<TokenOrder>),
+    /// Store keys; without a number nobody waits for the answer.
+    StoreKeys(Option<Ask>, Box<KeyOrder>),
     /// Run this check on a thread of its own.
     CheckPassword(Ask, PasswordCheck),
     /// In-band registration from a stream that is not authenticated (XEP-0077), for this virtual host.
     AskRegistration(Ask, String, Stanza),
-    /// Claim a resource of an account; `None` means that the server makes one.
-    Claim(Ask, BareJid, Option<String>),
+    /// Claim a resource of an account; true where it is made for this session.
+    Claim(Ask, BareJid, Resource, bool),
     /// The claim came too late: give this resource back.
     Release(FullJid),
     /// Route a stanza of this session; `from` is stamped.
@@ -90,9 +155,9 @@ pub enum Action {
     /// The state changed, for the log: the name of the new state.
     StateChanged(&'static str),
     /// Somebody logged in, for log and metric.
-    Authenticated(BareJid, Mechanism),
-    /// An attempt to log in failed, for log and metric.
-    AuthenticationFailed(Option<Mechanism>, SaslFailure),
+    Authenticated(Box<LoggedIn>),
+    /// An attempt to log in failed, for log, metric and brake: with the account that it was for, if it came that far.
+    AuthenticationFailed(Option<Mechanism>, SaslFailure, Option<BareJid>),
     /// Write what is queued, say that nothing more comes, discard for a while what still arrives, and close.
     Close(CloseReason),
     /// The connection is gone already: only tidy up.

@@ -6,14 +6,17 @@
 use rjabberd_xml::{Element, Fragment};
 use rjabberd_xmpp::{
     StreamCondition, StreamError, address, ns,
-    sasl::{self, Checking as CheckingPassword, Exchange, LookUp, Mechanism, Outcome, SaslFailure},
+    sasl::{
+        self, Checking as CheckingPassword, Exchange, LookUp, Mechanism, Offered, Outcome, SaslFailure,
+        Setting,
+    },
 };
 
 use crate::{
-    Action, Answer, Ask, Order, State,
+    Action, Answer, Ask, LoggedIn, Order, State,
     closing::{Leaving, Voice},
     features,
-    negotiating::{AwaitingFeature, AwaitingRestart, Channel},
+    negotiating::{AwaitingFeature, AwaitingRestart},
     speech,
 };
 
@@ -32,11 +35,29 @@ impl Attempt {
             Ok(mechanism) => mechanism,
             Err(failure) => return Attempt::fail(below, named, failure, out),
         };
+        let attempt = Attempt { below, mechanism };
         let outcome = match data(auth) {
-            Ok(initial) => sasl::begin(mechanism, &below.opened.host, initial.as_deref()),
+            Ok(initial) => {
+                attempt.with_setting(|setting| sasl::begin(mechanism, setting, initial.as_deref()))
+            }
             Err(failure) => Outcome::Failure(failure),
         };
-        Attempt { below, mechanism }.advance(outcome, out)
+        attempt.advance(outcome, out)
+    }
+
+    fn with_setting(&self, step: impl FnOnce(&Setting<'_>) -> Outcome) -> Outcome {
+        let AwaitingFeature { negotiation, opened } = &self.below;
+        let host = negotiation.host(&opened.host);
+        let offered = Offered::new(host.mechanisms.clone(), Vec::new());
+        step(&Setting {
+            domain: &opened.host,
+            channel: negotiation.channel.as_deref(),
+            offered: &offered,
+            fakes: &host.fakes,
+            once: "",
+            client: None,
+            count: None,
+        })
     }
 
     /// Carries out what one step came to.
@@ -60,7 +81,7 @@ impl Attempt {
                 out.push(Action::CheckPassword(ask, check));
                 State::Checking(Box::new(Checking { attempt: self, ask, checking }))
             }
-            Outcome::Success { username, data } => self.succeed(&username, data.as_deref(), out),
+            Outcome::Success { username, data, .. } => self.succeed(&username, data.as_deref(), out),
             Outcome::Failure(failure) => self.failed(failure, out),
         }
     }
@@ -72,15 +93,20 @@ impl Attempt {
             return Attempt::fail(below, Some(self.mechanism), SaslFailure::NotAuthorized, out);
         };
         // RFC 6120, 6.4.6: who the client said it is, if nobody else can have written it.
-        if negotiation.channel == Channel::Secure && opened.from.as_ref().is_some_and(|from| *from != account)
-        {
+        if negotiation.channel.is_some() && opened.from.as_ref().is_some_and(|from| *from != account) {
             return Leaving::from(AwaitingFeature { negotiation, opened })
                 .refuse(StreamCondition::InvalidFrom, out);
         }
         let text = data.map(sasl::encode_success).unwrap_or_default();
         speech::element(&Element::new("success", ns::SASL).with_text(text), out);
         out.push(Action::Order(Order::NewStream(negotiation.settings.limits)));
-        out.push(Action::Authenticated(account.clone(), self.mechanism));
+        out.push(Action::Authenticated(Box::new(LoggedIn {
+            account: account.clone(),
+            mechanism: self.mechanism,
+            sasl2: false,
+            guest: false,
+            software: None,
+        })));
         State::AwaitingRestart(Box::new(AwaitingRestart { negotiation, account }))
     }
 
@@ -98,7 +124,7 @@ impl Attempt {
     ) -> State {
         let condition = Element::new(failure.name(), ns::SASL);
         speech::element(&Element::new("failure", ns::SASL).with_child(condition), out);
-        out.push(Action::AuthenticationFailed(mechanism, failure));
+        out.push(Action::AuthenticationFailed(mechanism, failure, None));
         below.negotiation.failures += 1;
         if below.negotiation.failures >= below.negotiation.settings.sasl_failures_max {
             let error = StreamError::new(StreamCondition::PolicyViolation)
@@ -181,7 +207,10 @@ impl AwaitingResponse {
         match (fragment.name(), fragment.namespace()) {
             ("response", ns::SASL) => {
                 let outcome = match data(&fragment) {
-                    Ok(response) => self.exchange.respond(response.as_deref().unwrap_or_default()),
+                    Ok(response) => {
+                        let response = response.unwrap_or_default();
+                        self.attempt.with_setting(|setting| self.exchange.respond(setting, &response))
+                    }
                     Err(failure) => Outcome::Failure(failure),
                 };
                 self.attempt.advance(outcome, out)

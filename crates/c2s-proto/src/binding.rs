@@ -11,7 +11,7 @@ use rjabberd_xmpp::{
 };
 
 use crate::{
-    Action, Answer, Ask, ClaimRefused, Deadline, State,
+    Action, Answer, Ask, ClaimRefused, Deadline, Resource, State,
     closing::{Leaving, Voice},
     established::Established,
     negotiating::Negotiation,
@@ -81,7 +81,7 @@ impl AwaitingBind {
         match wanted_resource(&request, &self.account) {
             Ok(resource) => {
                 let ask = self.negotiation.next_ask();
-                out.push(Action::Claim(ask, self.account.clone(), resource));
+                out.push(Action::Claim(ask, self.account.clone(), resource, false));
                 State::Claiming(Box::new(Claiming { bind: self, ask, request }))
             }
             Err(BadBind) => self.refuse(&request, &StanzaError::new(Condition::BadRequest), out),
@@ -116,9 +116,9 @@ pub(crate) fn is_request_for(stanza: &Stanza, namespace: &str) -> bool {
 /// A bind request that cannot be followed.
 struct BadBind;
 
-/// The resource that a request wants, prepared; `None` where the server is to make one. An empty one is none at all
+/// The resource that a request wants, prepared. An empty one is none at all
 /// (RFC 6120, 7.7.2.1).
-fn wanted_resource(request: &Stanza, account: &BareJid) -> Result<Option<String>, BadBind> {
+fn wanted_resource(request: &Stanza, account: &BareJid) -> Result<Resource, BadBind> {
     let payload = request.payload().filter(|payload| payload.is("bind", ns::BIND)).ok_or(BadBind)?;
     if request.kind != StanzaKind::Iq(IqType::Set) {
         return Err(BadBind);
@@ -132,7 +132,10 @@ fn wanted_resource(request: &Stanza, account: &BareJid) -> Result<Option<String>
     let resource = resource.map(Element::text).filter(|resource| !resource.is_empty());
     let prepared =
         resource.map(|resource| address::full(account, &resource)).transpose().map_err(|_| BadBind)?;
-    Ok(prepared.map(|full| full.resource().as_str().to_owned()))
+    Ok(match prepared {
+        Some(full) => Resource::Named(full.resource().as_str().to_owned()),
+        None => Resource::Made { prefix: String::new() },
+    })
 }
 
 /// The session table is asked for a resource.

@@ -170,7 +170,7 @@ pub(crate) fn after_close(reason: CloseReason, input: &Input) -> State {
         | Input::ElementRead(_)
         | Input::XmlRefused(..)
         | Input::BytesBehindStartTls
-        | Input::TlsStarted
+        | Input::TlsStarted(_)
         | Input::Answered(..)
         | Input::RouteDeferred(_)
         | Input::DeadlinePassed(_)

@@ -8,22 +8,16 @@ use rjabberd_xmpp::{
     sasl::{Mechanism, SaslFailure},
 };
 
-use crate::{
-    HostSettings, TlsPolicy,
-    negotiating::{Channel, Negotiation},
-};
+use crate::{HostSettings, TlsPolicy, negotiating::Negotiation};
 
 /// Whether STARTTLS may be used now.
 pub(crate) fn starttls_offered(negotiation: &Negotiation) -> bool {
-    matches!((negotiation.settings.tls, negotiation.channel), (TlsPolicy::StartTls { .. }, Channel::Plain))
+    negotiation.channel.is_none() && matches!(negotiation.settings.tls, TlsPolicy::StartTls { .. })
 }
 
 /// Whether nothing but STARTTLS may be used now (RFC 6120, 5.3.1).
 pub(crate) fn tls_owed(negotiation: &Negotiation) -> bool {
-    matches!(
-        (negotiation.settings.tls, negotiation.channel),
-        (TlsPolicy::StartTls { required: true }, Channel::Plain)
-    )
+    negotiation.channel.is_none() && negotiation.settings.tls == TlsPolicy::StartTls { required: true }
 }
 
 /// Whether an account may be registered before authentication (XEP-0077).
@@ -41,8 +35,8 @@ pub(crate) fn offered_mechanism(
         return Err(SaslFailure::EncryptionRequired);
     }
     let known = named.filter(|mechanism| host.mechanisms.contains(mechanism));
-    match (known.ok_or(SaslFailure::InvalidMechanism)?, negotiation.channel) {
-        (Mechanism::Plain, Channel::Plain) if !host.plain_without_tls => Err(SaslFailure::EncryptionRequired),
+    match (known.ok_or(SaslFailure::InvalidMechanism)?, &negotiation.channel) {
+        (Mechanism::Plain, None) if !host.plain_without_tls => Err(SaslFailure::EncryptionRequired),
         (mechanism, _) => Ok(mechanism),
     }
 }
@@ -70,7 +64,7 @@ pub(crate) fn before_authentication(negotiation: &Negotiation, host: &HostSettin
     if mechanisms.children().next().is_some() {
         features.push(mechanisms);
     }
-    push_common(&mut features, host, limits(&Limits::UNAUTHENTICATED));
+    push_common(&mut features, host, limits(&negotiation.settings.limits_before));
     features
 }
 

@@ -1,7 +1,10 @@
 //! What reaches the machine: events of the receiver, answers to what it asked, deadlines, control.
 
 use rjabberd_xml::{Fragment, Header, XmlError};
-use rjabberd_xmpp::{FullJid, Stanza, sasl::Credentials};
+use rjabberd_xmpp::{
+    FullJid, Stanza,
+    sasl::{Credentials, FastToken, SecureChannel, Tokens, Verdict},
+};
 
 /// The number of a question; an answer with another number than the one awaited is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +34,10 @@ pub enum LostReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Unavailable;
 
+/// A token that was about to be used is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenGone;
+
 /// Why a resource was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClaimRefused {
@@ -54,7 +61,18 @@ pub enum Answer {
         nonce: String,
     },
     /// To `CheckPassword`.
-    PasswordChecked(bool),
+    PasswordChecked(Verdict),
+    /// To `LoadTokens`: `None` for an account that is unknown or disabled.
+    Tokens {
+        /// Those of the client.
+        tokens: Option<Tokens>,
+        /// Seconds since 1970.
+        now_unix_s: i64,
+    },
+    /// To `ChangeTokens`: the token that was made, if one was ordered.
+    TokensChanged(Result<Option<FastToken>, TokenGone>),
+    /// To `StoreKeys`: whether they are stored.
+    KeysStored(bool),
     /// To `Claim`: the full JID that is bound now.
     Claimed(Result<FullJid, ClaimRefused>),
     /// To `Route` of a request that could not be answered at once, or to `AskRegistration`: what to write.
@@ -98,7 +116,7 @@ pub enum Input {
     /// The peer sent bytes behind `<starttls/>` in plain.
     BytesBehindStartTls,
     /// TLS is up.
-    TlsStarted,
+    TlsStarted(Box<SecureChannel>),
     /// An answer arrived.
     Answered(Ask, Answer),
     /// The shell could not answer the last `Route` at once: its `Reply` comes later under this number.

@@ -24,7 +24,7 @@ mod presence;
 mod registering;
 mod speech;
 
-pub use action::{Action, CloseReason, Deadline, Order};
-pub use input::{Answer, Ask, ClaimRefused, ControlInput, Fresh, Input, LostReason, Unavailable};
+pub use action::{Action, CloseReason, Deadline, KeyOrder, LoggedIn, Order, Resource, TokenOrder};
+pub use input::{Answer, Ask, ClaimRefused, ControlInput, Fresh, Input, LostReason, TokenGone, Unavailable};
 pub use settings::{HostSettings, Settings, TlsPolicy};
 pub use state::{Session, State};

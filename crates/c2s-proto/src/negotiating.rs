@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rjabberd_xml::{Element, Fragment, Header, Limits};
+use rjabberd_xml::{Element, Fragment, Header};
 use rjabberd_xmpp::{
     BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, StreamHeader,
     address::{normalise_domain, parse},
     ns,
-    sasl::SaslFailure,
+    sasl::{SaslFailure, SecureChannel},
 };
 
 use crate::{
@@ -28,19 +28,11 @@ use crate::{
 /// Accounts that one stream may try to register: one for each person who sits there, and some names are taken.
 const REGISTRATIONS_MAX: u32 = 3;
 
-/// What carries the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Channel {
-    /// TCP.
-    Plain,
-    /// TLS.
-    Secure,
-}
-
 /// What lasts from accept until a resource is bound.
 pub(crate) struct Negotiation {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) channel: Channel,
+    /// TLS below the stream, once it is up.
+    pub(crate) channel: Option<Box<SecureChannel>>,
     /// For a header that is owed when the stream must end before the client's header came.
     spare: Fresh,
     /// `<failure/>`s of SASL so far.
@@ -129,11 +121,8 @@ pub struct AwaitingHeader {
 
 impl AwaitingHeader {
     pub(crate) fn accepted(settings: Arc<Settings>, spare: Fresh) -> AwaitingHeader {
-        let channel = match settings.tls {
-            TlsPolicy::Direct => Channel::Secure,
-            TlsPolicy::StartTls { .. } | TlsPolicy::None => Channel::Plain,
-        };
-        let negotiation = Negotiation { settings, channel, spare, failures: 0, registrations: 0, asked: 0 };
+        let negotiation =
+            Negotiation { settings, channel: None, spare, failures: 0, registrations: 0, asked: 0 };
         AwaitingHeader { negotiation, pinned: None }
     }
 
@@ -142,11 +131,27 @@ impl AwaitingHeader {
         self.pinned.is_none()
     }
 
+    /// TLS from the first byte is up.
+    pub(crate) fn tls_started(
+        mut self: Box<Self>,
+        channel: Box<SecureChannel>,
+        out: &mut Vec<Action>,
+    ) -> State {
+        if self.negotiation.settings.tls != TlsPolicy::Direct || self.negotiation.channel.is_some() {
+            return Leaving::from(*self).out_of_turn(out);
+        }
+        self.negotiation.channel = Some(channel);
+        State::AwaitingHeader(self)
+    }
+
     pub(crate) fn header(self, header: &Header, fresh: Fresh, out: &mut Vec<Action>) -> State {
         if self.is_first() {
             out.push(Action::ClearDeadline(Deadline::Header));
         }
         let negotiation = self.negotiation;
+        if negotiation.settings.tls == TlsPolicy::Direct && negotiation.channel.is_none() {
+            return Leaving::from(AwaitingHeader { negotiation, pinned: self.pinned }).out_of_turn(out);
+        }
         let opened = match Opened::from_header(header, &negotiation.settings, self.pinned.as_deref()) {
             Ok(opened) => opened,
             Err(error) => return refusal(header, &negotiation.settings, fresh).stream_error(error, out),
@@ -193,7 +198,7 @@ impl AwaitingFeature {
             return Leaving::from(self).starttls_refused(out);
         }
         speech::element(&Element::new("proceed", ns::TLS), out);
-        out.push(Action::Order(Order::StartTls(Limits::UNAUTHENTICATED)));
+        out.push(Action::Order(Order::StartTls(self.negotiation.settings.limits_before)));
         State::StartingTls(Box::new(StartingTls { negotiation: self.negotiation, host: self.opened.host }))
     }
 
@@ -245,8 +250,8 @@ pub struct StartingTls {
 }
 
 impl StartingTls {
-    pub(crate) fn started(self) -> State {
-        let negotiation = Negotiation { channel: Channel::Secure, ..self.negotiation };
+    pub(crate) fn started(self, channel: Box<SecureChannel>) -> State {
+        let negotiation = Negotiation { channel: Some(channel), ..self.negotiation };
         State::AwaitingHeader(Box::new(AwaitingHeader { negotiation, pinned: Some(self.host) }))
     }
 

@@ -30,8 +30,10 @@ pub struct HostSettings {
     pub registration: bool,
     /// Stream features that stand in every feature list (caps, XEP-0115).
     pub features: Vec<Element>,
-    /// Fake answers for unknown users.
+    /// Which keys its accounts have, and fake answers for unknown users.
     pub fakes: FakeSalts,
+    /// Seconds after which a token of FAST is replaced by a new one when it is used (XEP-0484, 3.5); `None` offers none.
+    pub token_rotation_s: Option<i64>,
 }
 
 /// What the config decides about client streams; shared by all streams of a listener.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub default_host: String,
     /// TLS on this listener.
     pub tls: TlsPolicy,
+    /// Limits before authentication, announced by XEP-0478.
+    pub limits_before: Limits,
     /// Limits after authentication, announced by XEP-0478.
     pub limits: Limits,
     /// Failed authentications after which the stream ends with `policy-violation`.

@@ -122,8 +122,9 @@ impl State {
                 State::StartingTls(state) => state.bytes_behind(out),
                 other => Leaving::from(other).out_of_turn(out),
             },
-            Input::TlsStarted => match self {
-                State::StartingTls(state) => state.started(),
+            Input::TlsStarted(channel) => match self {
+                State::StartingTls(state) => state.started(channel),
+                State::AwaitingHeader(state) => state.tls_started(channel, out),
                 other => Leaving::from(other).out_of_turn(out),
             },
             Input::Answered(ask, answer) if self.awaits(ask) => self.answered(answer, out),

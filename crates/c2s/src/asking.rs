@@ -1,16 +1,29 @@
 //! Questions to the outside: each with a deadline, none waited for. The answer comes back as an input, under its
 //! number; meanwhile the actor goes on with deliveries, control and writing.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use rjabberd_actors::reply;
-use rjabberd_c2s_proto::{Answer, Ask, ClaimRefused, Input, Unavailable};
+use rjabberd_c2s_proto::{
+    Answer, Ask, ClaimRefused, Input, KeyOrder, Resource, TokenGone, TokenOrder, Unavailable,
+};
 use rjabberd_router::{Response, Routed};
 use rjabberd_session_manager as session_manager;
 use rjabberd_session_manager::{Bound, Claim};
-use rjabberd_xmpp::{BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, sasl::PasswordCheck};
+use rjabberd_storage::StoreError;
+use rjabberd_xmpp::{
+    BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind,
+    sasl::{ClientId, FastToken, PasswordCheck, TokenChange},
+};
+use zeroize::Zeroizing;
 
 use crate::{C2s, messages::Tick};
 
@@ -25,8 +38,22 @@ impl C2s {
         answer: impl Future<Output = Option<Answer>> + 'static,
         context: &mut Context<Self>,
     ) {
+        self.ask_after(Duration::ZERO, ask, answer, context);
+    }
+
+    /// The same, and the answer is not heard before that time is over.
+    fn ask_after(
+        &self,
+        wait: Duration,
+        ask: Ask,
+        answer: impl Future<Output = Option<Answer>> + 'static,
+        context: &mut Context<Self>,
+    ) {
         let within = self.shared.times.ask;
         let answer = async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             match tokio::time::timeout(within, answer).await {
                 Ok(Some(answer)) => answer,
                 Ok(None) | Err(_) => Answer::Unavailable(Unavailable),
@@ -44,6 +71,7 @@ impl C2s {
 
     pub(crate) fn load_credentials(&mut self, ask: Ask, account: &BareJid, context: &mut Context<Self>) {
         self.epoch = self.shared.table.epoch().now();
+        let wait = self.shared.brake.wait(account, self.transport.peer().ip());
         let login = self.shared.store.load_login(account);
         let number = self.alive.to_string();
         let answer = async move {
@@ -58,15 +86,92 @@ impl C2s {
                 }
             }
         };
+        self.ask_after(wait, ask, answer, context);
+    }
+
+    /// Asks for the tokens of a client, as for keys.
+    pub(crate) fn load_tokens(
+        &mut self,
+        ask: Ask,
+        account: &BareJid,
+        client: ClientId,
+        context: &mut Context<Self>,
+    ) {
+        self.epoch = self.shared.table.epoch().now();
+        let wait = self.shared.brake.wait(account, self.transport.peer().ip());
+        let tokens = self.shared.store.load_tokens(account, client);
+        let number = self.alive.to_string();
+        let answer = async move {
+            match tokens.await {
+                Ok(tokens) => Some(Answer::Tokens { tokens, now_unix_s: now_unix_s() }),
+                Err(error) => {
+                    log::warn!(target: "c2s:load_tokens", "{number} the store did not answer: {error}");
+                    None
+                }
+            }
+        };
+        self.ask_after(wait, ask, answer, context);
+    }
+
+    pub(crate) fn change_tokens(&mut self, ask: Ask, order: TokenOrder, context: &mut Context<Self>) {
+        let TokenOrder { account, client, used, revoke, issue } = order;
+        let now = now_unix_s();
+        let lifetime = i64::try_from(self.shared.token_lifetime.as_secs()).unwrap_or(i64::MAX / 2);
+        let issue = issue.map(|mechanism| FastToken {
+            mechanism,
+            secret: Zeroizing::new(secret()),
+            issued_unix_s: now,
+            expires_unix_s: now.saturating_add(lifetime),
+            count: 0,
+        });
+        let change = TokenChange { used, revoke, issue: issue.clone() };
+        let clients_max = self.shared.token_clients_max;
+        let changed = self.shared.store.change_tokens(&account, client, change, clients_max);
+        let number = self.alive.to_string();
+        let answer = async move {
+            match changed.await {
+                Ok(()) => Some(Answer::TokensChanged(Ok(issue))),
+                Err(StoreError::NotFound | StoreError::Conflict) => {
+                    Some(Answer::TokensChanged(Err(TokenGone)))
+                }
+                Err(error) => {
+                    log::warn!(target: "c2s:change_tokens", "{number} the store did not answer: {error}");
+                    None
+                }
+            }
+        };
         self.ask(ask, answer, context);
     }
 
+    /// Stores keys. Where nobody waits for it, the login goes on whatever comes of it.
+    pub(crate) fn store_keys(&mut self, ask: Option<Ask>, order: KeyOrder, context: &mut Context<Self>) {
+        let KeyOrder { account, witness, credentials } = order;
+        let stored = self.shared.store.add_keys(&account, witness, credentials);
+        let number = self.alive.to_string();
+        let done = async move {
+            match stored.await {
+                Ok(()) => {
+                    log::info!(target: "c2s:store_keys", "{number} {account} has stronger keys now");
+                    true
+                }
+                Err(error) => {
+                    log::warn!(target: "c2s:store_keys", "{number} no stronger keys for {account}: {error}");
+                    false
+                }
+            }
+        };
+        match ask {
+            Some(ask) => self.ask(ask, async move { Some(Answer::KeysStored(done.await)) }, context),
+            None => drop(context.spawn(done.into_actor(self).map(|_, _, _| ()))),
+        }
+    }
+
     pub(crate) fn check_password(&mut self, ask: Ask, check: PasswordCheck, context: &mut Context<Self>) {
-        let running = self.shared.offload.run(move || check.run());
+        let running = self.shared.offload.run(move || check.run(rand::random));
         let within = self.shared.times.ask;
         let answer = async move {
-            let right = running.ok()?.within(within).await.ok()?;
-            Some(Answer::PasswordChecked(right))
+            let verdict = running.ok()?.within(within).await.ok()?;
+            Some(Answer::PasswordChecked(verdict))
         };
         self.ask(ask, answer, context);
     }
@@ -147,14 +252,20 @@ impl C2s {
         &mut self,
         ask: Ask,
         account: BareJid,
-        resource: Option<String>,
+        resource: Resource,
+        guest: bool,
         context: &mut Context<Self>,
     ) {
         let (reply, answer) = reply();
         let claims = self.shared.sessions.of(&account).claim.clone();
         let claim = Claim {
             account,
-            resource,
+            resource: match resource {
+                Resource::Made { prefix } => session_manager::Resource::Made { prefix },
+                Resource::Named(name) => session_manager::Resource::Named(name),
+                Resource::Own(name) => session_manager::Resource::Own(name),
+            },
+            guest,
             epoch: self.epoch,
             deliver: self.door.port(),
             control: self.door.port(),
@@ -209,6 +320,16 @@ impl C2s {
         self.drain_spill();
         self.pump(context);
     }
+}
+
+fn now_unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A token: 32 random bytes as text.
+fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
 /// A nonce for SCRAM: 24 random bytes as text without comma (RFC 5802, 5.1).

@@ -29,11 +29,11 @@ use rjabberd_receiver::{
 };
 use rjabberd_session_manager::{Control, Deliver, Seat};
 use rjabberd_transport::{Accepted, Transport};
-use rjabberd_xml::{Limits, XmlError};
+use rjabberd_xml::XmlError;
 
 pub use counters::Counters;
 pub use redact::show_bodies;
-pub use shared::{Connections, Shaping, Shared, Times};
+pub use shared::{Connections, LoginBrake, NoBrake, Shaping, Shared, Times};
 
 use ending::{Ending, Succession};
 use messages::Tick;
@@ -156,7 +156,7 @@ impl C2s {
             let receiver = Receiver::start(Setup {
                 transport: transport.clone(),
                 c2s: door.port(),
-                limits: Limits::UNAUTHENTICATED,
+                limits: shared.settings.limits_before,
                 shaper: shared.shaping.shaper(),
                 tls: shared.tls.clone(),
                 describe: redact::element,
@@ -166,7 +166,7 @@ impl C2s {
             C2s {
                 tls_opening: shared.tls_from_start,
                 order: if shared.tls_from_start {
-                    Order::StartTls(Limits::UNAUTHENTICATED)
+                    Order::StartTls(shared.settings.limits_before)
                 } else {
                     Order::Continue
                 },

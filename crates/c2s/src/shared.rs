@@ -9,7 +9,8 @@ use rjabberd_receiver::{now_us, shaper::Shaper};
 use rjabberd_router::Router;
 use rjabberd_session_manager::{Control, SessionManagers, SessionTable};
 use rjabberd_storage::Store;
-use rustls::ServerConfig;
+use rjabberd_xmpp::BareJid;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 
 use crate::Counters;
 
@@ -37,12 +38,40 @@ pub struct Shared {
     pub times: Times,
     /// Bytes that may wait to be written to one client.
     pub outbox_bytes_max: usize,
+    /// How long attempts to log in have to wait.
+    pub brake: Box<dyn LoginBrake>,
+    /// The accounts that a client's certificates name and that an authority of their host vouches for.
+    pub vouch: Box<dyn Fn(&[CertificateDer<'static>]) -> Vec<BareJid> + Send + Sync>,
+    /// How long tokens of FAST are good (XEP-0484).
+    pub token_lifetime: Duration,
+    /// Clients of one account that may have tokens.
+    pub token_clients_max: usize,
     /// Whether one more account may be registered from an address.
     pub may_register: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// All connections of the server.
     pub connections: Arc<Connections>,
     /// What is counted.
     pub counters: Arc<Counters>,
+}
+
+/// Slows down who guesses passwords: by account and address, so that nobody can lock a victim out.
+pub trait LoginBrake: Send + Sync {
+    /// How long an attempt that begins now has to wait. It counts as begun.
+    fn wait(&self, account: &BareJid, peer: IpAddr) -> Duration;
+    /// What an attempt came to.
+    fn ended(&self, account: &BareJid, peer: IpAddr, right: bool);
+}
+
+/// Nobody waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBrake;
+
+impl LoginBrake for NoBrake {
+    fn wait(&self, _: &BareJid, _: IpAddr) -> Duration {
+        Duration::ZERO
+    }
+
+    fn ended(&self, _: &BareJid, _: IpAddr, _: bool) {}
 }
 
 /// How fast a client may send.

@@ -6,13 +6,18 @@ use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
+    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LoggedIn, LostReason,
+    Order as ProtoOrder,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
 use rjabberd_router::{Response, Routed};
 use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
-use rjabberd_xmpp::{Jid, Stanza, StanzaKind};
+use rjabberd_xmpp::{
+    Jid, Stanza, StanzaKind,
+    sasl::{SecureChannel, TlsVersion},
+};
+use rustls::ProtocolVersion;
 
 use crate::{C2s, Phase, fresh, messages::Tick, redact};
 
@@ -61,10 +66,8 @@ impl C2s {
             Event::BytesBehindStartTls => Input::BytesBehindStartTls,
             Event::TlsStarted(info) => {
                 self.log_tls(&info);
-                if std::mem::take(&mut self.tls_opening) {
-                    return;
-                }
-                Input::TlsStarted
+                self.tls_opening = false;
+                Input::TlsStarted(Box::new(self.channel(*info)))
             }
             Event::Lost(loss) => Input::ConnectionLost(match loss {
                 Loss::Eof => LostReason::Eof,
@@ -136,6 +139,7 @@ impl C2s {
             Action::Order(order) => {
                 self.order = match order {
                     ProtoOrder::NewStream(limits) => Order::NewStream(limits),
+                    ProtoOrder::NewLimits(limits) => Order::NewLimits(limits),
                     ProtoOrder::StartTls(limits) => Order::StartTls(limits),
                 }
             }
@@ -144,7 +148,12 @@ impl C2s {
             Action::AskRegistration(ask, host, request) => {
                 self.ask_registration(ask, &host, &request, context);
             }
-            Action::Claim(ask, account, resource) => self.claim(ask, account, resource, context),
+            Action::LoadTokens(ask, account, client) => self.load_tokens(ask, &account, client, context),
+            Action::ChangeTokens(ask, order) => self.change_tokens(ask, *order, context),
+            Action::StoreKeys(ask, order) => self.store_keys(ask, *order, context),
+            Action::Claim(ask, account, resource, guest) => {
+                self.claim(ask, account, resource, guest, context);
+            }
             Action::Release(jid) => self.give_back(&jid),
             Action::Route(stanza) => self.route(stanza, context),
             Action::SetPresence(priority, stanza) => self.set_presence(priority, stanza, context),
@@ -154,14 +163,11 @@ impl C2s {
             Action::StateChanged(state) => {
                 log::debug!(target: "c2s:state", "{} {state}", self.alive);
             }
-            Action::Authenticated(account, mechanism) => {
-                self.shared.counters.sasl(mechanism.name(), "success");
-                log::info!(
-                    target: "c2s:authenticated",
-                    "{} {account} logged in by {} from {}", self.alive, mechanism.name(), self.transport.peer()
-                );
-            }
-            Action::AuthenticationFailed(mechanism, failure) => {
+            Action::Authenticated(login) => self.logged_in(&login),
+            Action::AuthenticationFailed(mechanism, failure, account) => {
+                if let Some(account) = account {
+                    self.shared.brake.ended(&account, self.transport.peer().ip(), false);
+                }
                 let mechanism = mechanism.map_or("unknown", |mechanism| mechanism.name());
                 self.shared.counters.sasl(mechanism, failure.name());
                 log::info!(
@@ -394,7 +400,38 @@ impl C2s {
     }
 
     fn log_tls(&self, info: &TlsInfo) {
-        log::debug!(target: "c2s:tls", "{} {} {}", self.alive, info.version, info.cipher);
+        let TlsInfo { version, cipher, group, .. } = info;
+        let host = info.server_name.as_deref().unwrap_or("no host");
+        let resumed = if info.is_resumed { ", resumed" } else { "" };
+        log::debug!(target: "c2s:tls", "{} {version:?} {cipher} {group} for {host:?}{resumed}", self.alive);
+    }
+
+    /// TLS as the machine sees it.
+    fn channel(&self, info: TlsInfo) -> SecureChannel {
+        let accounts = if info.peer_certificates.is_empty() {
+            Vec::new()
+        } else {
+            (self.shared.vouch)(&info.peer_certificates)
+        };
+        SecureChannel {
+            version: if info.version == ProtocolVersion::TLSv1_3 { TlsVersion::V13 } else { TlsVersion::V12 },
+            exporter: info.exporter,
+            end_point: info.end_point,
+            accounts,
+        }
+    }
+
+    fn logged_in(&self, login: &LoggedIn) {
+        let LoggedIn { account, mechanism, sasl2, software, .. } = login;
+        let peer = self.transport.peer();
+        self.shared.brake.ended(account, peer.ip(), true);
+        self.shared.counters.sasl(mechanism.name(), "success");
+        let profile = if *sasl2 { " (SASL2)" } else { "" };
+        let software = software.as_ref().map(|software| format!(" with {software:?}")).unwrap_or_default();
+        log::info!(
+            target: "c2s:authenticated",
+            "{} {account} logged in by {}{profile} from {peer}{software}", self.alive, mechanism.name()
+        );
     }
 
     /// One line for each connection, when its last byte is counted; for those that did not log in, within a quota.

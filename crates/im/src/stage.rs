@@ -250,7 +250,8 @@ async fn sits(ports: &SessionManagerPorts, jid: &str) -> Session {
     let (reply, answer) = reply();
     let claim = Claim {
         account: jid.to_bare(),
-        resource: Some(jid.resource().to_string()),
+        resource: rjabberd_session_manager::Resource::Named(jid.resource().to_string()),
+        guest: false,
         epoch: 0,
         deliver,
         control,

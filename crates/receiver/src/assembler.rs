@@ -30,6 +30,11 @@ impl Assembler {
         }
     }
 
+    /// Other limits, from the next element on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes bytes from the front of `input` until there is an event, or no byte is left.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, XmlError> {
         while !input.is_empty() {

@@ -128,6 +128,7 @@ impl Receiver {
     fn obey(&mut self, credit: Credit) {
         match credit.order {
             Order::Continue => {}
+            Order::NewLimits(limits) => self.assembler.set_limits(limits),
             Order::NewStream(limits) => self.assembler = Assembler::new(limits),
             Order::StartTls(limits) => {
                 self.start_tls(limits);

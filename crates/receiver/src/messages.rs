@@ -11,6 +11,8 @@ pub enum Order {
     Continue,
     /// A new stream: new framer, new namespace context, these limits. Bytes that were read already belong to it.
     NewStream(Limits),
+    /// More of the same stream, with these limits from the next element on (XEP-0388 has no restart).
+    NewLimits(Limits),
     /// A TLS handshake, then a new stream. Bytes that were read already belong to nobody.
     StartTls(Limits),
     /// Nothing that matters: shut down writing, discard what comes, end.
@@ -55,7 +57,7 @@ pub enum Event {
     /// Bytes stood behind `<starttls/>`.
     BytesBehindStartTls,
     /// The TLS handshake is done.
-    TlsStarted(TlsInfo),
+    TlsStarted(Box<TlsInfo>),
     /// The connection is gone; the receiver ends.
     Lost(Loss),
 }

@@ -172,7 +172,7 @@ impl Receiver {
 
     fn handshake(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         match std::task::ready!(self.transport.poll_handshake(task)) {
-            Ok(info) => self.emit(vec![Event::TlsStarted(info)]),
+            Ok(info) => self.emit(vec![Event::TlsStarted(Box::new(info))]),
             Err(error) => {
                 log::debug!(target: "receiver:handshake", "{} {error}", self.alive);
                 self.lose(Loss::Tls);

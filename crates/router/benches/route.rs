@@ -12,7 +12,8 @@ use rjabberd_actors::{probe::Probe, reply};
 use rjabberd_im::{Im, Limits, Services};
 use rjabberd_router::{Routed, Router};
 use rjabberd_session_manager::{
-    Claim, ConflictPolicy, Control, Deliver, Rules, SessionManager, SessionManagerPorts, SessionTable,
+    Claim, ConflictPolicy, Control, Deliver, Resource, Rules, SessionManager, SessionManagerPorts,
+    SessionTable,
 };
 use rjabberd_storage::Absent;
 use rjabberd_xml::Element;
@@ -27,8 +28,8 @@ async fn sits(ports: &SessionManagerPorts, jid: &FullJid) -> (Probe<Deliver>, im
     let (deliver, inbox) = Probe::start(2 * BURST as usize);
     let (control, orders) = Probe::<Control>::start(64);
     let (reply, answer) = reply();
-    let resource = Some(jid.resource().to_string());
-    let claim = Claim { account: jid.to_bare(), resource, epoch: 0, deliver, control, reply };
+    let resource = Resource::Named(jid.resource().to_string());
+    let claim = Claim { account: jid.to_bare(), resource, guest: false, epoch: 0, deliver, control, reply };
     assert!(ports.claim.send(claim).is_ok());
     let answer = answer.within(LONG).await.expect("an answer").expect("a seat");
     let (seat, _) = answer.accept();

@@ -11,13 +11,13 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use rjabberd_storage::{Account, ImportCounts, RosterEvent, Store, StoreError};
 use rjabberd_xmpp::sasl::keys::{BadPassword, SALT_BYTES};
-use rjabberd_xmpp::sasl::{Credentials, ScramHash};
+use rjabberd_xmpp::sasl::{Credentials, KeyPlan};
 use rjabberd_xmpp::{BareJid, FullJid};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::config::{Config, Host};
 
 /// Why something was not done with an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -134,8 +134,7 @@ const PAGE: usize = 500;
 pub struct Accounts {
     store: Arc<dyn Store>,
     /// Which keys are derived, by domain.
-    hashes: Arc<HashMap<String, Vec<ScramHash>>>,
-    iterations: u32,
+    plans: Arc<HashMap<String, KeyPlan>>,
     offload: Arc<dyn Offload>,
     live: Arc<dyn LiveSessions>,
 }
@@ -148,8 +147,8 @@ impl Accounts {
         offload: Arc<dyn Offload>,
         live: Arc<dyn LiveSessions>,
     ) -> Accounts {
-        let hashes = config.hosts.iter().map(|host| (host.domain.clone(), host.hashes())).collect();
-        Accounts { store, hashes: Arc::new(hashes), iterations: config.auth.iterations, offload, live }
+        let plan = |host: &Host| (host.domain.clone(), host.key_plan(&config.auth));
+        Accounts { store, plans: Arc::new(config.hosts.iter().map(plan).collect()), offload, live }
     }
 
     /// Creates an account.
@@ -197,25 +196,23 @@ impl Accounts {
         account: &BareJid,
         password: Zeroizing<String>,
     ) -> Result<Credentials, AccountError> {
-        let hashes = self.hashes_of(account)?.to_vec();
-        let iterations = self.iterations;
+        let (plan, owner) = (self.plan_of(account)?.clone(), account.clone());
         let (answer, derived) = oneshot::channel();
         self.offload
             .run(Box::new(move || {
                 // Whoever asked may be gone by now.
-                let _ = answer.send(derive(&password, &hashes, iterations));
+                let _ = answer.send(derive(&owner, &password, &plan));
             }))
             .map_err(|PoolFull| AccountError::Busy)?;
         derived.await.unwrap_or(Err(AccountError::Busy))
     }
 
-    fn hashes_of(&self, account: &BareJid) -> Result<&[ScramHash], AccountError> {
+    fn plan_of(&self, account: &BareJid) -> Result<&KeyPlan, AccountError> {
         if account.node().is_none() {
             return Err(AccountError::NoName);
         }
         let domain = account.domain().as_str();
-        let hashes = self.hashes.get(domain);
-        hashes.map(Vec::as_slice).ok_or_else(|| AccountError::ForeignHost(domain.to_owned()))
+        self.plans.get(domain).ok_or_else(|| AccountError::ForeignHost(domain.to_owned()))
     }
 
     async fn import_batch(
@@ -224,7 +221,7 @@ impl Accounts {
         replace: bool,
     ) -> Result<ImportCounts, AccountError> {
         for (account, _) in &batch {
-            self.hashes_of(account)?;
+            self.plan_of(account)?;
         }
         let accounts: Vec<BareJid> =
             if replace { batch.iter().map(|(account, _)| account.clone()).collect() } else { Vec::new() };
@@ -236,13 +233,13 @@ impl Accounts {
     }
 }
 
-/// Keys of a password for each hash, with fresh salts. Takes milliseconds.
+/// Keys of a password as planned, with fresh salts. Takes milliseconds.
 ///
 /// # Errors
 /// The password is not acceptable, or the system has no randomness.
-pub fn derive(password: &str, hashes: &[ScramHash], iterations: u32) -> Result<Credentials, AccountError> {
+pub fn derive(account: &BareJid, password: &str, plan: &KeyPlan) -> Result<Credentials, AccountError> {
     let mut random = Ok(());
-    let derived = Credentials::derive(password, hashes, iterations, || {
+    let derived = Credentials::derive(account, password, plan, || {
         let mut salt = [0; SALT_BYTES];
         if let Err(error) = getrandom::fill(&mut salt) {
             random = Err(AccountError::Failed(format!("the system has no randomness: {error}")));

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
-use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
+use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
 use rjabberd_im::{Im, Services};
 use rjabberd_listener::messages::StopAccepting;
@@ -170,6 +170,10 @@ pub async fn start(
             shaping: shaping(config, &listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
+            brake: Box::new(NoBrake),
+            vouch: Box::new(|_| Vec::new()),
+            token_lifetime: Duration::from_secs(21 * 86_400),
+            token_clients_max: 50,
             may_register: Box::new(move |address| brake.admits(address)),
             connections: connections.clone(),
             counters: counters.clone(),
@@ -373,7 +377,8 @@ fn host_settings(
             plain_without_tls: config.auth.plain_without_tls,
             registration: host.registration,
             features: features.into_iter().collect(),
-            fakes: FakeSalts::new(secret, config.auth.iterations, host.hashes()),
+            fakes: FakeSalts::new(secret, host.key_plan(&config.auth)),
+            token_rotation_s: None,
         };
         (host.domain.clone(), settings)
     };
@@ -390,6 +395,7 @@ fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &co
             ListenerTls::Direct => TlsPolicy::Direct,
             ListenerTls::None => TlsPolicy::None,
         },
+        limits_before: Limits::UNAUTHENTICATED,
         limits: Limits { element_bytes_max, ..Limits::AUTHENTICATED },
         sasl_failures_max: config.auth.failures_max,
         directed_presence_max: DIRECTED_PRESENCE_MAX,

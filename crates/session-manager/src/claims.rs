@@ -9,7 +9,7 @@ use rjabberd_actors::{Alive, Letter, Port, Timer, arm};
 use rjabberd_xmpp::{BareJid, FullJid, address};
 
 use crate::{
-    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Release, Rules, Seat, SessionTable,
+    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Release, Resource, Rules, Seat, SessionTable,
 };
 
 /// A hand-over has taken too long.
@@ -66,7 +66,12 @@ impl Claims {
                 table.insert(seat.clone());
                 self.answer(claim, seat, None);
             }
-            Some(_) if rules.conflict == ConflictPolicy::Refuse => claim.answer(Err(ClaimRefused::Conflict)),
+            Some(_)
+                if rules.conflict == ConflictPolicy::Refuse
+                    && !matches!(claim.resource, Resource::Own(_)) =>
+            {
+                claim.answer(Err(ClaimRefused::Conflict));
+            }
             Some(old) => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
         }
     }
@@ -179,11 +184,15 @@ impl Claims {
 
     /// The JID that is claimed; a resource of ours is random (RFC 6120, 7.6) and free.
     fn name(&self, claim: &Claim, seats: &[Arc<Seat>]) -> Option<FullJid> {
-        if let Some(resource) = &claim.resource {
-            return address::full(&claim.account, resource).ok();
-        }
+        let prefix = match &claim.resource {
+            Resource::Named(resource) | Resource::Own(resource) => {
+                return address::full(&claim.account, resource).ok();
+            }
+            Resource::Made { prefix } => prefix,
+        };
         loop {
-            let jid = address::full(&claim.account, &format!("{:016x}", rand::random::<u64>())).ok()?;
+            let resource = format!("{prefix}{:016x}", rand::random::<u64>());
+            let jid = address::full(&claim.account, &resource).ok()?;
             if !seats.iter().any(|seat| *seat.jid() == jid) && !self.waiting.contains_key(&jid) {
                 return Some(jid);
             }

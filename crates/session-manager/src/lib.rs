@@ -25,7 +25,9 @@ use rjabberd_actors::{Alive, Door, Kind, Mail, Mailbox, Port};
 
 use claims::Claims;
 use ended::EndedAccounts;
-pub use messages::{Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released};
+pub use messages::{
+    Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released, Resource,
+};
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::{Seat, Wish};
 pub use shards::SessionManagers;

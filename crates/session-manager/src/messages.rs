@@ -12,8 +12,10 @@ use crate::{Deliver, Parcel, Seat};
 pub struct Claim {
     /// The account.
     pub account: BareJid,
-    /// The resource; `None` means that the session manager makes one.
-    pub resource: Option<String>,
+    /// The resource.
+    pub resource: Resource,
+    /// The account is made for this session and ends with it (XEP-0175).
+    pub guest: bool,
     /// [`crate::Epoch::now`] at the time the credentials were loaded.
     pub epoch: u64,
     /// Where the session takes stanzas from others.
@@ -22,6 +24,20 @@ pub struct Claim {
     pub control: Port<Control>,
     /// The answer.
     pub reply: Reply<Result<Bound, ClaimRefused>>,
+}
+
+/// The resource that a session wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// One that the session manager makes, behind this text (XEP-0386, 3.2.1).
+    Made {
+        /// Its beginning, prepared.
+        prefix: String,
+    },
+    /// This one, prepared.
+    Named(String),
+    /// This one, which no other client has: an earlier session of it always gives way (XEP-0386, 3.2).
+    Own(String),
 }
 
 impl Claim {

@@ -160,5 +160,5 @@ fn credentials() -> Credentials {
         stored_key: Zeroizing::new(vec![2; length]),
         server_key: Zeroizing::new(vec![3; length]),
     };
-    Credentials { keys: vec![keys(ScramHash::Sha1, 20), keys(ScramHash::Sha256, 32)] }
+    Credentials { keys: vec![keys(ScramHash::Sha1, 20), keys(ScramHash::Sha256, 32)], digest: None }
 }

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::roster::{Act, RosterItem};
-use rjabberd_xmpp::sasl::Credentials;
+use rjabberd_xmpp::sasl::{ClientId, Credentials, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
@@ -226,9 +226,42 @@ pub trait Store: Send + Sync + 'static {
         absent()
     }
 
-    /// Replaces all keys of an account; [`StoreError::NotFound`].
+    /// Replaces all keys of an account and ends its tokens; [`StoreError::NotFound`].
     fn set_credentials(&self, account: &BareJid, credentials: Credentials) -> Answer<()> {
         let _ = (account, credentials);
+        absent()
+    }
+
+    /// Adds keys of the same password to those of an account, in the place of those for the same hash. `witness` is among
+    /// the stored ones, or the password was changed meanwhile: [`StoreError::Conflict`]. Tokens go on.
+    fn add_keys(&self, account: &BareJid, witness: ScramKeys, credentials: Credentials) -> Answer<()> {
+        let _ = (account, witness, credentials);
+        absent()
+    }
+
+    /// The tokens of one client of an account; `None` if there is no such account, or it may not log in.
+    fn load_tokens(&self, account: &BareJid, client: ClientId) -> Answer<Option<Tokens>> {
+        let _ = (account, client);
+        absent()
+    }
+
+    /// Changes the tokens of one client of an account; [`StoreError::NotFound`] if there is no such account, or it may
+    /// not log in, [`StoreError::Conflict`] if the used token is gone, or its count was seen meanwhile. An account keeps
+    /// the tokens of at most `clients_max` clients: those that were given out longest ago end.
+    fn change_tokens(
+        &self,
+        account: &BareJid,
+        client: ClientId,
+        change: TokenChange,
+        clients_max: usize,
+    ) -> Answer<()> {
+        let _ = (account, client, change, clients_max);
+        absent()
+    }
+
+    /// Forgets up to `tokens_max` tokens that ended before that time; says how many it were.
+    fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {
+        let _ = (ended_before_unix_s, tokens_max);
         absent()
     }
 

@@ -34,7 +34,10 @@ fn a_login_gets_the_keys_that_the_account_was_created_with() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let all = [ScramHash::Sha512, ScramHash::Sha1, ScramHash::Sha256];
-    let made = Credentials { keys: all.into_iter().zip(1..).map(|(hash, seed)| keys(hash, seed)).collect() };
+    let made = Credentials {
+        keys: all.into_iter().zip(1..).map(|(hash, seed)| keys(hash, seed)).collect(),
+        digest: None,
+    };
     wait(store.create_account(&jid("romeo@example.net"), made.clone())).unwrap();
     let login = wait(store.load_login(&jid("romeo@example.net"))).unwrap().unwrap();
     assert!(!login.disabled);
@@ -90,7 +93,7 @@ fn a_new_password_leaves_no_key_of_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     wait(store.create_account(&jid("romeo@example.net"), credentials(1))).unwrap();
-    let only = Credentials { keys: vec![keys(ScramHash::Sha512, 2)] };
+    let only = Credentials { keys: vec![keys(ScramHash::Sha512, 2)], digest: None };
     wait(store.set_credentials(&jid("romeo@example.net"), only.clone())).unwrap();
     let login = wait(store.load_login(&jid("romeo@example.net"))).unwrap().unwrap();
     assert!(login.credentials == only);
@@ -145,7 +148,7 @@ fn a_removed_account_leaves_no_row_and_its_successor_inherits_nothing() {
     wait(store.remove_account(&romeo, Box::new(|_| ()))).unwrap();
     assert!(wait(store.load_login(&romeo)).unwrap().is_none());
     assert_eq!((rows(&folder, "account"), rows(&folder, "scram_key")), (0, 0));
-    let only = Credentials { keys: vec![keys(ScramHash::Sha1, 2)] };
+    let only = Credentials { keys: vec![keys(ScramHash::Sha1, 2)], digest: None };
     wait(store.create_account(&romeo, only.clone())).unwrap();
     let login = wait(store.load_login(&romeo)).unwrap().unwrap();
     assert!(login.credentials == only);
@@ -293,7 +296,7 @@ fn keys_that_no_login_could_use_do_not_replace_good_ones() {
         bad.push(vec![keys]);
     }
     for keys in bad {
-        let result = wait(store.set_credentials(&romeo, Credentials { keys }));
+        let result = wait(store.set_credentials(&romeo, Credentials { keys, digest: None }));
         assert!(matches!(result, Err(StoreError::Invalid(_))), "{result:?}");
     }
     assert_eq!(seed_of(&store, "romeo@example.net"), Some(1));

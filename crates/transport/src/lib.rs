@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig, pki_types::CertificateDer};
 
 pub use socket::Accepted;
 
@@ -36,13 +36,32 @@ pub enum Read {
     End,
 }
 
-/// What was negotiated, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a handshake came to.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TlsInfo {
     /// `TLSv1_3`, `TLSv1_2`.
-    pub version: String,
+    pub version: ProtocolVersion,
     /// The cipher suite.
     pub cipher: String,
+    /// The group of the key exchange; empty where a session was resumed without one.
+    pub group: String,
+    /// The host that the client asked for (SNI).
+    pub server_name: Option<String>,
+    /// Whether an earlier session was resumed.
+    pub is_resumed: bool,
+    /// 32 bytes of exported keying material for channel binding (RFC 9266, 2); TLS 1.3 only.
+    pub exporter: Option<[u8; 32]>,
+    /// The hash of our certificate for channel binding (RFC 5929, 4.1), where its kind has one.
+    pub end_point: Option<Arc<[u8]>>,
+    /// The client's certificate and those that it sent with it. They are its own only; nobody vouches for them yet.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Exported keying material is nobody's business.
+impl std::fmt::Debug for TlsInfo {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "TlsInfo({:?} {})", self.version, self.cipher)
+    }
 }
 
 /// One connection's socket.

@@ -7,7 +7,7 @@
 use std::{cell::RefCell, io, sync::Arc};
 
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ProtocolVersion, ServerConfig,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
 };
@@ -312,16 +312,22 @@ impl Tls {
 
     fn info(&self) -> TlsInfo {
         TlsInfo {
-            version: self
-                .connection
-                .protocol_version()
-                .map(|version| format!("{version:?}"))
-                .unwrap_or_default(),
+            version: self.connection.protocol_version().unwrap_or(ProtocolVersion::Unknown(0)),
             cipher: self
                 .connection
                 .negotiated_cipher_suite()
                 .map(|suite| format!("{:?}", suite.suite()))
                 .unwrap_or_default(),
+            group: self
+                .connection
+                .negotiated_key_exchange_group()
+                .map(|group| format!("{:?}", group.name()))
+                .unwrap_or_default(),
+            server_name: None,
+            is_resumed: self.connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            exporter: None,
+            end_point: None,
+            peer_certificates: Vec::new(),
         }
     }
 }

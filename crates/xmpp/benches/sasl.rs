@@ -2,8 +2,13 @@
 
 #![expect(missing_docs, reason = "criterion's macro makes a function")]
 
+use std::sync::LazyLock;
+
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use rjabberd_xmpp::sasl::{Credentials, Exchange, FakeSalts, LookUp, Mechanism, Outcome, ScramHash, begin};
+use rjabberd_xmpp::BareJid;
+use rjabberd_xmpp::sasl::{
+    Credentials, Exchange, FakeSalts, KeyPlan, LookUp, Mechanism, Offered, Outcome, ScramHash, Setting, begin,
+};
 
 const NONCE: &str = "a-nonce-of-the-server-that-nobody-has-guessed";
 
@@ -18,8 +23,10 @@ struct Login {
 impl Login {
     /// Plays one login with an independent client, whose messages are then said again and again.
     fn new(hash: ScramHash) -> Login {
-        let credentials = Credentials::derive("secret", &[hash], 4096, || [7; 16]).expect("a good password");
-        let fakes = FakeSalts::new(b"secret", 4096, vec![hash]);
+        let plan = KeyPlan { hashes: vec![hash], iterations: 4096, digest: false };
+        let romeo = BareJid::new("romeo@example.net").expect("an address");
+        let credentials = Credentials::derive(&romeo, "secret", &plan, || [7; 16]).expect("a good password");
+        let fakes = FakeSalts::new(b"secret", plan);
         let (client, client_first) = scram::ScramClient::new("romeo", "secret", None).client_first();
         let mut login = Login { hash, credentials, fakes, client_first, client_final: String::new() };
         let (server_first, _) = login.challenge(login.begin());
@@ -28,8 +35,21 @@ impl Login {
         login
     }
 
+    fn setting(&self) -> Setting<'_> {
+        static OFFERED: LazyLock<Offered> = LazyLock::new(Offered::default);
+        Setting {
+            domain: "example.net",
+            channel: None,
+            offered: &OFFERED,
+            fakes: &self.fakes,
+            once: "once",
+            client: None,
+            count: None,
+        }
+    }
+
     fn begin(&self) -> LookUp {
-        match begin(Mechanism::Scram(self.hash), "example.net", Some(self.client_first.as_bytes())) {
+        match begin(Mechanism::Scram(self.hash), &self.setting(), Some(self.client_first.as_bytes())) {
             Outcome::LookUp(look_up) => look_up,
             other => panic!("{other:?}"),
         }
@@ -43,7 +63,7 @@ impl Login {
     }
 
     fn finish(&self, exchange: Exchange) {
-        match exchange.respond(self.client_final.as_bytes()) {
+        match exchange.respond(&self.setting(), self.client_final.as_bytes()) {
             Outcome::Success { .. } => {}
             other => panic!("{other:?}"),
         }

@@ -5,7 +5,7 @@ use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys, decode};
 
 use crate::play::{
     OFFERED, PLAIN_ROMEO, Play, REQUIRED, STARTTLS, at_bind, at_features, bound, check, credentials, element,
-    header, settings, with_host, with_tls,
+    header, right, settings, tls_started, with_host, with_tls, wrong,
 };
 
 const SASL: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
@@ -26,7 +26,7 @@ fn abort() -> Input {
 fn keys_of_the_rfc() -> Answer {
     let salt = decode("QSXCR+Q6sek8bf92").unwrap().unwrap();
     let keys = ScramKeys::derive(ScramHash::Sha1, "pencil", &salt, 4096).unwrap();
-    let credentials = Some(Credentials { keys: vec![keys] });
+    let credentials = Some(Credentials { keys: vec![keys], digest: None });
     Answer::Credentials { credentials, nonce: "3rfcNHYJY1ZVvWVs7j".to_owned() }
 }
 
@@ -69,7 +69,7 @@ fn plain_logs_in_after_a_check_on_another_thread() {
     let play = at_features(settings()).input(element(PLAIN_ROMEO));
     let play = play.brings(&["load romeo@a.example", "now looking_up"]);
     let play = play.answer(credentials()).brings(&["check password", "now checking"]);
-    play.answer(Answer::PasswordChecked(true)).brings(&[
+    play.answer(right()).brings(&[
         "write <success xmlns='…sasl'/>",
         "new stream up to 262144",
         "authenticated romeo@a.example PLAIN",
@@ -80,12 +80,12 @@ fn plain_logs_in_after_a_check_on_another_thread() {
 #[test]
 fn a_wrong_password_may_be_corrected() {
     let play = at_features(settings()).input(element(PLAIN_ROMEO)).answer(credentials());
-    let play = play.answer(Answer::PasswordChecked(false)).brings(&[
+    let play = play.answer(wrong()).brings(&[
         "write <failure xmlns='…sasl'><not-authorized/></failure>",
         "failed Some(\"PLAIN\") not-authorized",
         "now awaiting_feature",
     ]);
-    let play = play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(Answer::PasswordChecked(true));
+    let play = play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(right());
     play.is("awaiting_restart");
 }
 
@@ -94,7 +94,7 @@ fn an_unknown_user_is_checked_like_a_known_one() {
     let unknown = Answer::Credentials { credentials: None, nonce: "3rfcNHYJY1ZVvWVs7j".to_owned() };
     let play = at_features(settings()).input(element(PLAIN_ROMEO)).answer(unknown);
     let play = play.brings(&["check password", "now checking"]);
-    play.answer(Answer::PasswordChecked(false)).brings(&[
+    play.answer(wrong()).brings(&[
         "write <failure xmlns='…sasl'><not-authorized/></failure>",
         "failed Some(\"PLAIN\") not-authorized",
         "now awaiting_feature",
@@ -128,7 +128,7 @@ fn too_many_failures_end_the_stream() {
 #[test]
 fn starttls_does_not_forget_the_failures() {
     let play = at_features(with_tls(OFFERED)).input(abort()).input(abort()).input(element(STARTTLS));
-    let play = play.input(Input::TlsStarted).input(header("to='a.example'")).is("awaiting_feature");
+    let play = play.input(tls_started()).input(header("to='a.example'")).is("awaiting_feature");
     play.input(abort()).is("closing");
 }
 
@@ -204,12 +204,12 @@ fn an_answer_to_another_question_is_ignored() {
     let Ask(ask) = play.ask;
     let play = play.input(Input::Answered(Ask(ask + 1), credentials())).brings(&[]).is("looking_up");
     let play = play.answer(credentials()).is("checking");
-    play.input(Input::Answered(Ask(ask), Answer::PasswordChecked(true))).brings(&[]).is("checking");
+    play.input(Input::Answered(Ask(ask), right())).brings(&[]).is("checking");
 }
 
 #[test]
 fn an_answer_of_another_kind_is_a_fault_of_ours() {
-    let play = at_features(settings()).input(element(PLAIN_ROMEO)).answer(Answer::PasswordChecked(true));
+    let play = at_features(settings()).input(element(PLAIN_ROMEO)).answer(right());
     let play = play.is("closing");
     assert!(play.written().contains("<internal-server-error "), "{}", play.written());
 }
@@ -218,7 +218,7 @@ fn an_answer_of_another_kind_is_a_fault_of_ours() {
 fn on_tls_the_header_must_name_who_logs_in() {
     let logged_in = |from: &str| {
         let play = Play::new(settings()).input(header(&format!("to='a.example' from='{from}'")));
-        play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(Answer::PasswordChecked(true))
+        play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(right())
     };
     logged_in("romeo@a.example").is("awaiting_restart");
     logged_in("Romeo@a.example/home").is("awaiting_restart");
@@ -232,7 +232,7 @@ fn in_plain_anybody_could_have_written_the_header() {
     let settings = with_host(|host| host.plain_without_tls = true);
     let play = Play::new(rjabberd_c2s_proto::Settings { tls: OFFERED, ..settings });
     let play = play.input(header("to='a.example' from='juliet@a.example'"));
-    let play = play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(Answer::PasswordChecked(true));
+    let play = play.input(element(PLAIN_ROMEO)).answer(credentials()).answer(right());
     play.is("awaiting_restart");
 }
 

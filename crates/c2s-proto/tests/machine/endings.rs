@@ -4,7 +4,7 @@ use rjabberd_c2s_proto::{Action, Ask, ControlInput, Deadline, Input, LostReason,
 
 use crate::play::{
     DEADLINES, PLAIN_ROMEO, Play, REQUIRED, STARTTLS, at_bind, at_features, at_restart, bound, element, line,
-    settings, with_tls,
+    settings, tls_started, with_tls,
 };
 
 /// Bound, available, with directed presence to one.
@@ -146,7 +146,7 @@ fn the_negotiation_as_a_whole_times_out_anywhere() {
 #[test]
 fn a_deadline_that_passed_while_it_was_taken_back_changes_nothing() {
     at_features(settings()).input(Input::DeadlinePassed(Deadline::Header)).brings(&[]);
-    let restarted = at_features(with_tls(REQUIRED)).input(element(STARTTLS)).input(Input::TlsStarted);
+    let restarted = at_features(with_tls(REQUIRED)).input(element(STARTTLS)).input(tls_started());
     restarted.input(Input::DeadlinePassed(Deadline::Header)).brings(&[]);
     talking().input(Input::DeadlinePassed(Deadline::Negotiation)).brings(&[]);
     talking().input(Input::DeadlinePassed(Deadline::PingAnswer)).brings(&[]);
@@ -196,7 +196,7 @@ fn after_the_end_there_is_neither_session_nor_account() {
 fn an_input_out_of_turn_is_a_fault_of_ours() {
     let settings = || Settings { ..settings() };
     for play in [
-        at_features(settings()).input(Input::TlsStarted),
+        at_features(settings()).input(tls_started()),
         at_features(settings()).input(Input::BytesBehindStartTls),
         at_features(settings()).input(Input::RouteDeferred(Ask(1))),
         at_features(settings()).input(element(PLAIN_ROMEO)).input(element(PLAIN_ROMEO)),

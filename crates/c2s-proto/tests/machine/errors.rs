@@ -6,7 +6,7 @@ use rjabberd_xmpp::StreamCondition;
 
 use crate::play::{
     Play, STREAM, at_bind, at_features, at_restart, bound, element, fresh, full, header, header_of, settings,
-    with_two_hosts,
+    tls_started, with_two_hosts,
 };
 
 /// What brings a condition, each time from a fresh machine; empty where nothing does. Exhaustive on purpose.
@@ -42,7 +42,7 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
             Play::new(with_two_hosts(settings())).input(header("")),
         ],
         StreamCondition::InternalServerError => {
-            vec![control(ControlInput::Panicked), at_bind(settings()).input(Input::TlsStarted)]
+            vec![control(ControlInput::Panicked), at_bind(settings()).input(tls_started())]
         }
         StreamCondition::InvalidFrom => vec![
             start().input(header("to='a.example' from='@@@'")),

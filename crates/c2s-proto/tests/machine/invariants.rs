@@ -64,8 +64,8 @@ fn answer(play: &Play, which: usize) -> Answer {
     // Mostly what was asked for.
     match if which.is_multiple_of(5) { which / 5 % 9 } else { fits % 9 } {
         0 => credentials(),
-        1 => Answer::PasswordChecked(true),
-        2 => Answer::PasswordChecked(false),
+        1 => crate::play::right(),
+        2 => crate::play::wrong(),
         3 => Answer::Claimed(Ok(full("romeo@a.example/home"))),
         4 => Answer::Claimed(Err(ClaimRefused::Conflict)),
         5 => Answer::Claimed(Err(ClaimRefused::AccountGone)),
@@ -86,7 +86,7 @@ fn input(play: &Play, seed: Seed) -> Input {
         4 => Input::XmlRefused(XmlError::NotWellFormed("x"), fresh("r")),
         5 => Input::ConnectionLost(LostReason::Broken),
         6 => Input::BytesBehindStartTls,
-        7 => Input::TlsStarted,
+        7 => crate::play::tls_started(),
         8 => Input::Answered(Ask(seed.ask), answer(play, seed.which)),
         9 => Input::RouteDeferred(Ask(seed.ask)),
         10 => Input::DeadlinePassed(DEADLINES[seed.which % DEADLINES.len()]),

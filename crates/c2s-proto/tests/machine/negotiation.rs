@@ -7,7 +7,7 @@ use rjabberd_xmpp::{header::write_server_header, ns};
 
 use crate::play::{
     OFFERED, PLAIN_ROMEO, Play, REQUIRED, STARTTLS, at_features, at_restart, check, element, fresh, header,
-    header_of, settings, with_host, with_tls, with_two_hosts,
+    header_of, settings, tls_started, with_host, with_tls, with_two_hosts,
 };
 
 #[test]
@@ -119,7 +119,7 @@ fn starttls_leads_to_a_new_stream_on_tls() {
                 element(STARTTLS),
                 &["write <proceed xmlns='…tls'/>", "start tls up to 8192", "now starting_tls"],
             ),
-            (Input::TlsStarted, &["now awaiting_header"]),
+            (tls_started(), &["now awaiting_header"]),
         ],
     );
     let play = play.input(header("to='a.example'")).is("awaiting_feature");
@@ -146,7 +146,7 @@ fn starttls_that_is_not_offered_fails_and_closes() {
         &["write <failure xmlns='…tls'/></stream:stream>", "now closing", "close StartTlsFailed"];
     check(at_features(settings()), vec![(element(STARTTLS), refused)]);
     check(at_features(with_tls(TlsPolicy::None)), vec![(element(STARTTLS), refused)]);
-    let secured = at_features(with_tls(REQUIRED)).input(element(STARTTLS)).input(Input::TlsStarted);
+    let secured = at_features(with_tls(REQUIRED)).input(element(STARTTLS)).input(tls_started());
     check(secured.input(header("to='a.example'")), vec![(element(STARTTLS), refused)]);
 }
 
@@ -193,8 +193,7 @@ fn a_refused_header_is_answered_by_the_host_that_it_asked_for() {
 
 #[test]
 fn the_host_is_pinned_across_starttls() {
-    let play =
-        at_features(with_two_hosts(with_tls(REQUIRED))).input(element(STARTTLS)).input(Input::TlsStarted);
+    let play = at_features(with_two_hosts(with_tls(REQUIRED))).input(element(STARTTLS)).input(tls_started());
     let play = play.input(header("to='b.example'")).is("closing");
     assert!(play.written().contains("<host-unknown "), "{}", play.written());
 }

@@ -7,12 +7,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, Deadline, Fresh, HostSettings, Input, Order, Settings, State, TlsPolicy,
+    Action, Answer, Ask, Deadline, Fresh, HostSettings, Input, LoggedIn, Order, Resource, Settings, State,
+    TlsPolicy,
 };
 use rjabberd_xml::{Context, Limits, read_element, read_header};
 use rjabberd_xmpp::{
     FullJid, Stanza,
-    sasl::{Credentials, FakeSalts, Mechanism, ScramHash, ScramKeys},
+    sasl::{
+        Credentials, FakeSalts, KeyPlan, Mechanism, ScramHash, ScramKeys, SecureChannel, TlsVersion, Verdict,
+    },
 };
 
 pub(crate) const STREAM: &str = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
@@ -31,6 +34,7 @@ pub(crate) fn settings() -> Settings {
         hosts: HashMap::from([("a.example".to_owned(), host())]),
         default_host: "a.example".to_owned(),
         tls: TlsPolicy::Direct,
+        limits_before: Limits::UNAUTHENTICATED,
         limits: Limits::AUTHENTICATED,
         sasl_failures_max: 3,
         directed_presence_max: 2,
@@ -44,7 +48,11 @@ pub(crate) fn host() -> HostSettings {
         plain_without_tls: false,
         registration: false,
         features: Vec::new(),
-        fakes: FakeSalts::new(b"secret of the server", 4096, vec![ScramHash::Sha1]),
+        fakes: FakeSalts::new(
+            b"secret of the server",
+            KeyPlan { hashes: vec![ScramHash::Sha1], iterations: 4096, digest: false },
+        ),
+        token_rotation_s: None,
     }
 }
 
@@ -77,6 +85,7 @@ pub(crate) fn keys() -> Credentials {
             stored_key: vec![1; 20].into(),
             server_key: vec![2; 20].into(),
         }],
+        digest: None,
     }
 }
 
@@ -114,6 +123,25 @@ pub(crate) fn credentials() -> Answer {
     Answer::Credentials { credentials: Some(keys()), nonce: "3rfcNHYJY1ZVvWVs7j".to_owned() }
 }
 
+/// The password is right.
+pub(crate) fn right() -> Answer {
+    Answer::PasswordChecked(Verdict { right: true, stronger: None })
+}
+
+/// The password is wrong.
+pub(crate) fn wrong() -> Answer {
+    Answer::PasswordChecked(Verdict { right: false, stronger: None })
+}
+
+/// TLS as the tests have it.
+pub(crate) fn channel() -> SecureChannel {
+    SecureChannel { version: TlsVersion::V13, exporter: None, end_point: None, accounts: Vec::new() }
+}
+
+pub(crate) fn tls_started() -> Input {
+    Input::TlsStarted(Box::new(channel()))
+}
+
 /// A machine under test, with the number of its last question.
 pub(crate) struct Play {
     pub(crate) state: State,
@@ -125,7 +153,11 @@ pub(crate) struct Play {
 impl Play {
     pub(crate) fn new(settings: Settings) -> Play {
         let mut deeds = Vec::new();
-        let state = State::accepted(Arc::new(settings), fresh("spare"), &mut deeds);
+        let is_direct = settings.tls == TlsPolicy::Direct;
+        let mut state = State::accepted(Arc::new(settings), fresh("spare"), &mut deeds);
+        if is_direct {
+            state = state.on(tls_started(), &mut deeds);
+        }
         Play { state, ask: Ask(0), deeds }
     }
 
@@ -137,6 +169,9 @@ impl Play {
             match action {
                 Action::LoadCredentials(ask, _)
                 | Action::CheckPassword(ask, _)
+                | Action::LoadTokens(ask, ..)
+                | Action::ChangeTokens(ask, _)
+                | Action::StoreKeys(Some(ask), _)
                 | Action::AskRegistration(ask, ..)
                 | Action::Claim(ask, ..) => self.ask = *ask,
                 _ => (),
@@ -194,7 +229,7 @@ pub(crate) fn at_features(settings: Settings) -> Play {
 /// `romeo@a.example` has logged in.
 pub(crate) fn at_restart(settings: Settings) -> Play {
     let asked = at_features(settings).input(element(PLAIN_ROMEO)).is("looking_up");
-    asked.answer(credentials()).is("checking").answer(Answer::PasswordChecked(true)).is("awaiting_restart")
+    asked.answer(credentials()).is("checking").answer(right()).is("awaiting_restart")
 }
 
 /// The second features are sent.
@@ -234,11 +269,21 @@ pub(crate) fn line(action: &Action) -> String {
     match action {
         Action::Write(bytes) => format!("write {}", short(bytes)),
         Action::Order(Order::NewStream(limits)) => format!("new stream up to {}", limits.element_bytes_max),
+        Action::Order(Order::NewLimits(limits)) => format!("up to {}", limits.element_bytes_max),
         Action::Order(Order::StartTls(limits)) => format!("start tls up to {}", limits.element_bytes_max),
         Action::LoadCredentials(_, account) => format!("load {account}"),
         Action::CheckPassword(..) => "check password".to_owned(),
         Action::AskRegistration(_, host, stanza) => format!("register at {host}: {}", text(stanza)),
-        Action::Claim(_, account, resource) => format!("claim {account} {resource:?}"),
+        Action::LoadTokens(_, account, client) => format!("tokens of {account} {client:?}"),
+        Action::ChangeTokens(_, order) => format!("change {order:?}"),
+        Action::StoreKeys(ask, order) => {
+            format!("store {} {order:?}", if ask.is_some() { "and wait" } else { "" })
+        }
+        Action::Claim(_, account, resource, _) => match resource {
+            Resource::Named(name) => format!("claim {account} Some({name:?})"),
+            Resource::Made { prefix } if prefix.is_empty() => format!("claim {account} None"),
+            other => format!("claim {account} {other:?}"),
+        },
         Action::Release(jid) => format!("release {jid}"),
         Action::Route(stanza) => format!("route {}", text(stanza)),
         Action::SetPresence(priority, stanza) => format!("presence {priority:?}: {}", text(stanza)),
@@ -249,8 +294,11 @@ pub(crate) fn line(action: &Action) -> String {
         Action::SetDeadline(deadline) => format!("set {deadline:?}"),
         Action::ClearDeadline(deadline) => format!("clear {deadline:?}"),
         Action::StateChanged(name) => format!("now {name}"),
-        Action::Authenticated(account, mechanism) => format!("authenticated {account} {}", mechanism.name()),
-        Action::AuthenticationFailed(mechanism, failure) => {
+        Action::Authenticated(login) => {
+            let LoggedIn { account, mechanism, .. } = &**login;
+            format!("authenticated {account} {}", mechanism.name())
+        }
+        Action::AuthenticationFailed(mechanism, failure, _) => {
             format!("failed {:?} {}", mechanism.map(Mechanism::name), failure.name())
         }
         Action::Close(reason) => format!("close {reason:?}"),

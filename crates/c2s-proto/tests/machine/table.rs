@@ -11,7 +11,7 @@ use rjabberd_xmpp::StreamCondition;
 
 use crate::play::{
     BIND_HOME, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind, at_features, at_restart, bound,
-    credentials, element, fresh, full, header, settings, with_host, with_tls,
+    credentials, element, fresh, full, header, right, settings, tls_started, with_host, with_tls,
 };
 
 macro_rules! enumeration {
@@ -78,11 +78,14 @@ fn events_of(input: &Input) -> &'static [Event] {
         Input::XmlRefused(..) => &[Event::Refused],
         Input::ConnectionLost(_) => &[Event::Lost],
         Input::BytesBehindStartTls => &[Event::Behind],
-        Input::TlsStarted => &[Event::TlsUp],
+        Input::TlsStarted(_) => &[Event::TlsUp],
         Input::Answered(_, answer) => match answer {
             Answer::Claimed(_) => &[Event::LateClaim, Event::Answer],
             Answer::Credentials { .. }
             | Answer::PasswordChecked(_)
+            | Answer::Tokens { .. }
+            | Answer::TokensChanged(_)
+            | Answer::KeysStored(_)
             | Answer::Reply(_)
             | Answer::Unavailable(_) => &[Event::Answer, Event::LateAnswer],
         },
@@ -126,7 +129,7 @@ fn reach(place: Place) -> Play {
 fn make(event: Event, play: &Play) -> Input {
     let answer = match place_of(&play.state) {
         Place::LookingUp => credentials(),
-        Place::Checking => Answer::PasswordChecked(true),
+        Place::Checking => right(),
         Place::Claiming => Answer::Claimed(Ok(full("romeo@a.example/home"))),
         Place::Registering | Place::Deferred => Answer::Reply(None),
         _ => Answer::Unavailable(Unavailable),
@@ -149,7 +152,7 @@ fn make(event: Event, play: &Play) -> Input {
         Event::Refused => Input::XmlRefused(XmlError::NotWellFormed("x"), fresh("s")),
         Event::Lost => Input::ConnectionLost(LostReason::Eof),
         Event::Behind => Input::BytesBehindStartTls,
-        Event::TlsUp => Input::TlsStarted,
+        Event::TlsUp => tls_started(),
         Event::Answer => Input::Answered(play.ask, answer),
         Event::LateAnswer => Input::Answered(Ask(999), Answer::Unavailable(Unavailable)),
         Event::LateClaim => Input::Answered(Ask(999), Answer::Claimed(Ok(full("romeo@a.example/late")))),

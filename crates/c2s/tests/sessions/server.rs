@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Offload, probe::Probe, reply};
-use rjabberd_c2s::{C2s, Connections, Counters, Shaping, Shared, Times};
+use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
 use rjabberd_im::{AccountError, Accounts, Im, Services};
 use rjabberd_router::{Response, Routed, Router};
@@ -25,7 +25,7 @@ use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
     roster::{Half, RosterItem},
-    sasl::{Credentials, FakeSalts, Mechanism, ScramHash},
+    sasl::{Credentials, FakeSalts, KeyPlan, Mechanism, ScramHash},
 };
 use socket2::{Domain, Socket, Type};
 use tokio::{
@@ -39,6 +39,10 @@ use zeroize::Zeroizing;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 const HOST: &str = "example.net";
 
+fn plan() -> KeyPlan {
+    KeyPlan { hashes: vec![ScramHash::Sha1], iterations: 1, digest: false }
+}
+
 /// Accounts whose password is their name; Juliet and Romeo are each other's contacts. It keeps no messages.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -49,7 +53,7 @@ pub(crate) struct Memory {
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let name = account.node().unwrap().to_string();
-        let credentials = Credentials::derive(&name, &[ScramHash::Sha1], 1, || [7; 16]).unwrap();
+        let credentials = Credentials::derive(account, &name, &plan(), || [7; 16]).unwrap();
         async move { Ok(Some(Login { credentials, disabled: false })) }.boxed()
     }
 
@@ -154,12 +158,14 @@ impl Server {
             plain_without_tls: true,
             registration: true,
             features: Vec::new(),
-            fakes: FakeSalts::new(&[1; 32], 1, vec![ScramHash::Sha1]),
+            fakes: FakeSalts::new(&[1; 32], plan()),
+            token_rotation_s: None,
         };
         let settings = Settings {
             hosts: HashMap::from([(HOST.to_owned(), host)]),
             default_host: HOST.to_owned(),
             tls: TlsPolicy::None,
+            limits_before: Limits::UNAUTHENTICATED,
             limits: Limits::AUTHENTICATED,
             sasl_failures_max: 3,
             directed_presence_max: 100,
@@ -177,6 +183,10 @@ impl Server {
             shaping: Shaping::None,
             times: bounds.times,
             outbox_bytes_max: bounds.outbox_bytes_max,
+            brake: Box::new(NoBrake),
+            vouch: Box::new(|_| Vec::new()),
+            token_lifetime: LONG,
+            token_clients_max: 8,
             may_register: Box::new(|_| true),
             connections: Arc::new(Connections::default()),
             counters: Arc::new(Counters::default()),
@@ -234,7 +244,8 @@ impl Server {
         let (reply, answer) = reply();
         let claim = Claim {
             account: jid.to_bare(),
-            resource: Some(jid.resource().to_string()),
+            resource: rjabberd_session_manager::Resource::Named(jid.resource().to_string()),
+            guest: false,
             epoch: 0,
             deliver,
             control,

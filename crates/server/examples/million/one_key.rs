@@ -25,7 +25,7 @@ pub(crate) struct OneKey(Credentials, Arc<Profile>);
 impl OneKey {
     pub(crate) fn new() -> Result<OneKey, Fault> {
         let keys = ScramKeys::derive(ScramHash::Sha1, PASSWORD, SALT, ITERATIONS)?;
-        Ok(OneKey(Credentials { keys: vec![keys] }, Arc::default()))
+        Ok(OneKey(Credentials { keys: vec![keys], digest: None }, Arc::default()))
     }
 }
 

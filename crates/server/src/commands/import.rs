@@ -204,7 +204,7 @@ fn read(bytes: &[u8], config: &Config) -> Result<Option<(BareJid, Secret)>, Stri
     if hashes.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err("has keys of one mechanism twice".to_owned());
     }
-    Ok(Some((account, Secret::Keys(Credentials { keys }))))
+    Ok(Some((account, Secret::Keys(Credentials { keys, digest: None }))))
 }
 
 /// Turns passwords into keys on all cores; the order of the lines is kept.
@@ -248,8 +248,8 @@ fn derive(line: &Line, config: &Config) -> Derived {
         Secret::Keys(credentials) => Ok(credentials.clone()),
         Secret::Password(password) => {
             let host = config.hosts.iter().find(|host| host.domain == line.account.domain().as_str());
-            let hashes = host.map(|host| host.hashes()).unwrap_or_default();
-            accounts::derive(password, &hashes, config.auth.iterations).map_err(|error| error.to_string())
+            let plan = host.unwrap_or(&config.hosts[0]).key_plan(&config.auth);
+            accounts::derive(&line.account, password, &plan).map_err(|error| error.to_string())
         }
     };
     (line.number, credentials.map(|credentials| (line.account.clone(), credentials)))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rjabberd_im::ContactAddresses;
-use rjabberd_xmpp::sasl::{Mechanism, ScramHash};
+use rjabberd_xmpp::sasl::{KeyPlan, Mechanism, ScramHash};
 
 use super::network::Network;
 
@@ -66,9 +66,18 @@ impl Host {
             .iter()
             .filter_map(|mechanism| match mechanism {
                 Mechanism::Scram(hash) => Some(*hash),
-                Mechanism::Plain => None,
+                _ => None,
             })
             .collect()
+    }
+
+    /// Which keys are kept of a password.
+    pub fn key_plan(&self, auth: &Auth) -> KeyPlan {
+        KeyPlan {
+            hashes: self.hashes(),
+            iterations: auth.iterations,
+            digest: self.mechanisms.contains(&Mechanism::DigestMd5),
+        }
     }
 }
 

@@ -72,7 +72,10 @@ impl Imported {
     /// The account with its keys, or what is wrong with them.
     pub(super) fn read(&self) -> Result<(BareJid, Credentials), String> {
         let keys = self.keys.iter().map(|keys| keys.parse::<ScramKeys>()).collect::<Result<_, _>>();
-        Ok((account(&self.account)?, Credentials { keys: keys.map_err(|error| error.to_string())? }))
+        Ok((
+            account(&self.account)?,
+            Credentials { keys: keys.map_err(|error| error.to_string())?, digest: None },
+        ))
     }
 }
 

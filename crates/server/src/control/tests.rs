@@ -163,7 +163,7 @@ async fn a_list_comes_in_pages_and_by_domain() {
     let it = harness().await;
     let one = ScramKeys::derive(ScramHash::Sha256, "p", b"some salt", 4096).unwrap();
     let batch = |domain: &str, count: usize| -> Vec<(BareJid, Credentials)> {
-        let keys = Credentials { keys: vec![one.clone()] };
+        let keys = Credentials { keys: vec![one.clone()], digest: None };
         (0..count).map(|number| (jid(&format!("user{number:04}@{domain}")), keys.clone())).collect()
     };
     let counts = it.client.import(batch("a.example", 500), false).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_list_comes_in_pages_and_by_domain() {
 async fn an_import_with_a_foreign_host_changes_nothing() {
     let it = harness().await;
     let one = ScramKeys::derive(ScramHash::Sha256, "p", b"some salt", 4096).unwrap();
-    let keys = Credentials { keys: vec![one] };
+    let keys = Credentials { keys: vec![one], digest: None };
     let batch = vec![(jid("x@a.example"), keys.clone()), (jid("x@c.example"), keys)];
     let error = it.client.import(batch, false).await.unwrap_err();
     assert_eq!(error, AccountError::ForeignHost("c.example".to_owned()));

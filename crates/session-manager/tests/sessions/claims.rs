@@ -218,7 +218,8 @@ async fn a_claim_whose_asker_is_gone_leaves_no_row() {
     let (control, _orders) = rjabberd_actors::probe::Probe::start(8);
     let claim = rjabberd_session_manager::Claim {
         account: account(),
-        resource: Some("r".to_owned()),
+        resource: rjabberd_session_manager::Resource::Named("r".to_owned()),
+        guest: false,
         epoch: 0,
         deliver,
         control,
@@ -243,7 +244,8 @@ async fn what_is_handed_to_an_asker_that_is_gone_comes_back_and_the_next_one_is_
     let (control, _orders) = rjabberd_actors::probe::Probe::start(8);
     let claim = rjabberd_session_manager::Claim {
         account: account(),
-        resource: Some("r".to_owned()),
+        resource: rjabberd_session_manager::Resource::Named("r".to_owned()),
+        guest: false,
         epoch: 0,
         deliver,
         control,

@@ -9,8 +9,8 @@ use std::{
 
 use rjabberd_actors::{Port, probe::Probe, reply};
 use rjabberd_session_manager::{
-    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Deliver, Handed, Parcel, Release, Released, Rules,
-    Seat, SessionManager, SessionManagerPorts, SessionTable, Undelivered,
+    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Deliver, Handed, Parcel, Release, Released,
+    Resource, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable, Undelivered,
 };
 use rjabberd_xmpp::{BareJid, FullJid, MessageType, PresenceType, Stanza, StanzaKind};
 
@@ -111,7 +111,9 @@ impl Stage {
         let (reply, answer) = reply();
         let claim = Claim {
             account: account(),
-            resource: resource.map(str::to_owned),
+            resource: resource
+                .map_or(Resource::Made { prefix: String::new() }, |name| Resource::Named(name.to_owned())),
+            guest: false,
             epoch,
             deliver: deliver.clone(),
             control: control_port,

@@ -29,7 +29,7 @@ fn credentials() -> Credentials {
         stored_key: Zeroizing::new(vec![2; 20]),
         server_key: Zeroizing::new(vec![3; 20]),
     };
-    Credentials { keys: vec![keys] }
+    Credentials { keys: vec![keys], digest: None }
 }
 
 fn wait<T>(answer: Answer<T>) -> T {

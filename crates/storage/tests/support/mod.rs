@@ -42,7 +42,7 @@ pub fn keys(hash: ScramHash, seed: u32) -> ScramKeys {
 
 /// Keys of the two hashes that an account usually has.
 pub fn credentials(seed: u32) -> Credentials {
-    Credentials { keys: vec![keys(ScramHash::Sha1, seed), keys(ScramHash::Sha256, seed)] }
+    Credentials { keys: vec![keys(ScramHash::Sha1, seed), keys(ScramHash::Sha256, seed)], digest: None }
 }
 
 /// The seed that an account's keys were made from; panics if they are not whole.

@@ -55,7 +55,7 @@ async fn a_handshake_in_single_bytes_is_a_handshake() {
         peer
     });
     let info = starts(&transport).await.unwrap();
-    assert_eq!(info.version, "TLSv1_3");
+    assert_eq!(info.version, rustls::ProtocolVersion::TLSv1_3);
     assert!(transport.is_tls());
     assert_eq!(read_all(&transport, 5).await, b"hello");
     handshake.join().unwrap();

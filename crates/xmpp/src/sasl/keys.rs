@@ -10,6 +10,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use jid::BareJid;
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
@@ -208,24 +209,58 @@ fn prepare_password(password: &str) -> Result<Zeroizing<String>, BadPassword> {
     if prepared.is_empty() { Err(BadPassword) } else { Ok(prepared) }
 }
 
+/// What DIGEST-MD5 keeps of a password: `H(username:realm:password)` (RFC 2831, 2.1.2.1), which is as good as the
+/// password to that mechanism. No `Debug` that shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DigestKey(pub Zeroizing<[u8; 16]>);
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("DigestKey")
+    }
+}
+
+/// Which keys a host keeps of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlan {
+    /// Hashes of SCRAM; at least one.
+    pub hashes: Vec<ScramHash>,
+    /// Iterations of PBKDF2.
+    pub iterations: u32,
+    /// The key of DIGEST-MD5 too.
+    pub digest: bool,
+}
+
+impl KeyPlan {
+    /// Whether a password would be made to stronger or other keys than these now.
+    pub fn is_met_by(&self, credentials: &Credentials) -> bool {
+        let strong = |hash: &ScramHash| {
+            credentials.for_hash(*hash).is_some_and(|keys| keys.iterations >= self.iterations)
+        };
+        self.hashes.iter().all(strong) && (credentials.digest.is_some() || !self.digest)
+    }
+}
+
 /// All keys of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// One entry for each hash that was derived.
     pub keys: Vec<ScramKeys>,
+    /// For DIGEST-MD5, where it is wanted.
+    pub digest: Option<DigestKey>,
 }
 
 impl Credentials {
-    /// Derives keys for each hash, each with a salt of its own. Heavy: `iterations` HMACs a hash.
+    /// Derives keys of an account's password as planned, each with a salt of its own. Heavy: `iterations` HMACs a hash.
     pub fn derive(
+        _account: &BareJid,
         password: &str,
-        hashes: &[ScramHash],
-        iterations: u32,
+        plan: &KeyPlan,
         mut salt_source: impl FnMut() -> [u8; SALT_BYTES],
     ) -> Result<Credentials, BadPassword> {
         prepare_password(password)?;
-        let derive = |hash: &ScramHash| ScramKeys::derive(*hash, password, &salt_source(), iterations);
-        Ok(Credentials { keys: hashes.iter().map(derive).collect::<Result<_, _>>()? })
+        let derive = |hash: &ScramHash| ScramKeys::derive(*hash, password, &salt_source(), plan.iterations);
+        Ok(Credentials { keys: plan.hashes.iter().map(derive).collect::<Result<_, _>>()?, digest: None })
     }
 
     /// The keys for a hash.
@@ -247,18 +282,27 @@ impl Credentials {
 #[derive(Clone)]
 pub struct FakeSalts {
     secret: Zeroizing<Vec<u8>>,
-    iterations: u32,
+    plan: KeyPlan,
     strongest: ScramHash,
 }
 
 impl FakeSalts {
-    /// From the server's secret (kept in the store), the iteration count and the hashes that real accounts have.
-    pub fn new(secret: &[u8], iterations: u32, hashes: Vec<ScramHash>) -> FakeSalts {
-        FakeSalts {
-            secret: Zeroizing::new(secret.to_vec()),
-            iterations: iterations.max(1),
-            strongest: hashes.into_iter().max().unwrap_or(ScramHash::Sha256),
-        }
+    /// From the server's secret (kept in the store) and the keys that real accounts have.
+    pub fn new(secret: &[u8], plan: KeyPlan) -> FakeSalts {
+        let strongest = plan.hashes.iter().copied().max().unwrap_or(ScramHash::Sha256);
+        let plan = KeyPlan { iterations: plan.iterations.max(1), ..plan };
+        FakeSalts { secret: Zeroizing::new(secret.to_vec()), plan, strongest }
+    }
+
+    /// Which keys this host keeps.
+    pub fn plan(&self) -> &KeyPlan {
+        &self.plan
+    }
+
+    /// 32 bytes that nobody can foresee and that are the same for the same labels, none of which holds a NUL. The first
+    /// says what they are for.
+    pub fn derive(&self, labels: &[&str]) -> Zeroizing<Vec<u8>> {
+        self.derived(labels)
     }
 
     /// Keys that no password makes, for the mechanism of `hash`.
@@ -270,7 +314,7 @@ impl FakeSalts {
         let key = |label: &str| hash.hmac(&self.secret, &self.derived(&[label, name, domain, username]));
         ScramKeys {
             hash,
-            iterations: self.iterations,
+            iterations: self.plan.iterations,
             salt,
             stored_key: key("stored key"),
             server_key: key("server key"),
@@ -290,6 +334,6 @@ impl FakeSalts {
 
 impl fmt::Debug for FakeSalts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("FakeSalts").field("iterations", &self.iterations).finish_non_exhaustive()
+        out.debug_struct("FakeSalts").field("plan", &self.plan).finish_non_exhaustive()
     }
 }

@@ -5,52 +5,83 @@
 //! machine does. Invariant: an account that is unknown, disabled or without keys for the mechanism gets the same
 //! answers, of the same shape and cost, as one whose password is wrong (RFC 6120, 6.5.10).
 
+pub mod channel;
 pub mod failure;
 pub mod keys;
 pub mod plain;
 pub mod scram;
+pub mod token;
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use channel::{BindingType, Offered, SecureChannel, TlsVersion};
 pub use failure::SaslFailure;
 use jid::BareJid;
-pub use keys::{BadKeys, BadPassword, Credentials, FakeSalts, ScramHash, ScramKeys};
+pub use keys::{BadKeys, BadPassword, Credentials, DigestKey, FakeSalts, KeyPlan, ScramHash, ScramKeys};
+pub use token::{ClientId, FastToken, TokenChange, TokenMechanism, TokenSlot, Tokens, UsedToken};
 use zeroize::Zeroizing;
 
 use crate::address;
 
-/// A mechanism that this server can do.
+/// A mechanism that this server can do, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mechanism {
+    /// RFC 4505 (XEP-0175).
+    Anonymous,
+    /// RFC 2831, which is historic (RFC 6331).
+    DigestMd5,
     /// RFC 4616.
     Plain,
     /// RFC 5802 and 7677.
     Scram(ScramHash),
+    /// The same, bound to the channel below.
+    ScramPlus(ScramHash),
+    /// RFC 4422, A: by the client's certificate (XEP-0178).
+    External,
+    /// A token of FAST (XEP-0484); never in a list of mechanisms.
+    Token(TokenMechanism),
 }
 
 impl Mechanism {
-    /// The registered name: `PLAIN`, `SCRAM-SHA-1`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+    /// The registered name, as in `PLAIN` or `SCRAM-SHA-256-PLUS`.
     pub fn name(self) -> &'static str {
         match self {
+            Mechanism::Anonymous => "ANONYMOUS",
+            Mechanism::DigestMd5 => "DIGEST-MD5",
             Mechanism::Plain => "PLAIN",
             Mechanism::Scram(hash) => hash.mechanism_name(),
+            Mechanism::ScramPlus(ScramHash::Sha1) => "SCRAM-SHA-1-PLUS",
+            Mechanism::ScramPlus(ScramHash::Sha256) => "SCRAM-SHA-256-PLUS",
+            Mechanism::ScramPlus(ScramHash::Sha512) => "SCRAM-SHA-512-PLUS",
+            Mechanism::External => "EXTERNAL",
+            Mechanism::Token(token) => token.name(),
         }
     }
 
     /// The mechanism of that name.
     pub fn from_name(name: &str) -> Option<Mechanism> {
         match name {
+            "ANONYMOUS" => Some(Mechanism::Anonymous),
+            "DIGEST-MD5" => Some(Mechanism::DigestMd5),
             "PLAIN" => Some(Mechanism::Plain),
-            _ => ScramHash::from_mechanism_name(name).map(Mechanism::Scram),
+            "EXTERNAL" => Some(Mechanism::External),
+            _ => match name.strip_suffix("-PLUS") {
+                Some(name) => ScramHash::from_mechanism_name(name).map(Mechanism::ScramPlus),
+                None => ScramHash::from_mechanism_name(name)
+                    .map(Mechanism::Scram)
+                    .or_else(|| TokenMechanism::from_name(name).map(Mechanism::Token)),
+            },
         }
     }
 }
 
 /// A mechanism that this server cannot do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown mechanism {0:?}: known are SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1 and PLAIN")]
+#[error(
+    "unknown mechanism {0:?}: known are EXTERNAL, SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, DIGEST-MD5 and ANONYMOUS"
+)]
 pub struct UnknownMechanism(pub String);
 
 /// The mechanisms of these names, each once, strongest first, in the order in which they are offered
@@ -78,24 +109,57 @@ pub enum Outcome {
         username: String,
         /// Additional data with success.
         data: Option<Vec<u8>>,
+        /// What it was proved by.
+        evidence: Evidence,
     },
     /// `<failure/>`.
     Failure(SaslFailure),
+}
+
+/// What a login was proved by, as far as something follows from it.
+#[derive(Debug)]
+pub enum Evidence {
+    /// Stored keys (SCRAM, PLAIN): they witness that keys to be stored beside them are of the same password.
+    Keys(ScramKeys),
+    /// A password, of which stronger keys than these were made to take their place.
+    Stronger(ScramKeys, Credentials),
+    /// A token.
+    Token(UsedToken),
+    /// A certificate, or a digest of RFC 2831.
+    Other,
+    /// Nothing: the account is made for this session (XEP-0175).
+    Nothing,
+}
+
+/// What a mechanism is told of the stream that it runs on.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The virtual host, normalised.
+    pub domain: &'a str,
+    /// TLS below it.
+    pub channel: Option<&'a SecureChannel>,
+    /// What the client was offered, by the profile that it uses.
+    pub offered: &'a Offered,
+    /// What is known of this host's accounts, and its secret.
+    pub fakes: &'a FakeSalts,
+    /// The identifier of the stream and the number of the attempt on it: never twice the same, and not to be foreseen.
+    pub once: &'a str,
+    /// The installation that the client says it is (XEP-0388), for tokens.
+    pub client: Option<ClientId>,
+    /// The `count` that came with a token (XEP-0484).
+    pub count: Option<u32>,
 }
 
 /// An exchange that waits for the client's next text.
 pub struct Exchange(Waiting);
 
 enum Waiting {
-    /// All mechanisms here are client-first: an empty challenge asks for what `<auth/>` did not hold.
-    Initial {
-        mechanism: Mechanism,
-        domain: String,
-    },
+    /// A client-first mechanism: an empty challenge asks for what `<auth/>` did not hold.
+    Initial(Mechanism),
     ClientFinal(Box<scram::ClientFinal>),
 }
 
-/// An exchange that waits for stored keys.
+/// An exchange that waits for what the store knows of an account.
 pub struct LookUp {
     username: String,
     domain: String,
@@ -107,6 +171,15 @@ enum Request {
     Scram(scram::ClientFirst),
 }
 
+/// What a [`LookUp`] asks the store for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The keys of the account: [`LookUp::answer`].
+    Credentials,
+    /// The tokens of the account's client: [`LookUp::answer_tokens`].
+    Tokens,
+}
+
 /// A password to be compared with stored keys: costs 1–5 ms of hashing, so it runs on a thread of its own.
 pub struct PasswordCheck {
     password: Zeroizing<String>,
@@ -114,28 +187,36 @@ pub struct PasswordCheck {
     known: bool,
 }
 
+/// What a [`PasswordCheck`] came to.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether the password is right.
+    pub right: bool,
+    /// Keys of the same password to take the place of those in the store, where those are weaker than what is wanted.
+    pub stronger: Option<Credentials>,
+}
+
 /// An exchange that waits for a [`PasswordCheck`].
 pub struct Checking {
     username: String,
+    keys: ScramKeys,
 }
 
-/// Begins an exchange on `domain` (normalised). `initial` is the initial response, decoded; `None` where absent.
-pub fn begin(mechanism: Mechanism, domain: &str, initial: Option<&[u8]>) -> Outcome {
+/// Begins an exchange. `initial` is the initial response, decoded; `None` where absent.
+pub fn begin(mechanism: Mechanism, setting: &Setting<'_>, initial: Option<&[u8]>) -> Outcome {
     match (mechanism, initial) {
-        (_, None) => {
-            let waiting = Waiting::Initial { mechanism, domain: domain.to_owned() };
-            Outcome::Challenge(Vec::new(), Exchange(waiting))
-        }
-        (Mechanism::Plain, Some(message)) => plain::begin(domain, message),
-        (Mechanism::Scram(hash), Some(message)) => scram::begin(hash, domain, message),
+        (_, None) => Outcome::Challenge(Vec::new(), Exchange(Waiting::Initial(mechanism))),
+        (Mechanism::Plain, Some(message)) => plain::begin(setting.domain, message),
+        (Mechanism::Scram(hash), Some(message)) => scram::begin(hash, setting.domain, message),
+        _ => Outcome::Failure(SaslFailure::InvalidMechanism),
     }
 }
 
 impl Exchange {
     /// The client's `<response/>`, decoded.
-    pub fn respond(self, response: &[u8]) -> Outcome {
+    pub fn respond(self, setting: &Setting<'_>, response: &[u8]) -> Outcome {
         match self.0 {
-            Waiting::Initial { mechanism, domain } => begin(mechanism, &domain, Some(response)),
+            Waiting::Initial(mechanism) => begin(mechanism, setting, Some(response)),
             Waiting::ClientFinal(waiting) => waiting.verify(response),
         }
     }
@@ -152,7 +233,17 @@ impl LookUp {
         &self.username
     }
 
-    /// The store's answer: `None` for an unknown or disabled account, which gets answers that look the same.
+    /// What is to be asked.
+    pub fn wants(&self) -> Wanted {
+        Wanted::Credentials
+    }
+
+    /// The store's answer to [`Wanted::Tokens`], and the time: `None` for an unknown or disabled account.
+    pub fn answer_tokens(self, _tokens: Option<&Tokens>, _now_unix_s: i64) -> Outcome {
+        Outcome::Failure(SaslFailure::NotAuthorized)
+    }
+
+    /// The store's answer to [`Wanted::Credentials`]: `None` for an unknown or disabled account, which gets answers that look the same.
     /// `nonce` is fresh printable text of at least 18 bytes of randomness, without comma.
     pub fn answer(self, credentials: Option<&Credentials>, fakes: &FakeSalts, nonce: &str) -> Outcome {
         let LookUp { username, domain, request } = self;
@@ -161,32 +252,33 @@ impl LookUp {
             Request::Plain { password } => {
                 let stored = credentials.and_then(Credentials::strongest);
                 let fake = || fakes.keys_for_password(&username, &domain);
-                let check = PasswordCheck {
-                    password,
-                    keys: stored.cloned().unwrap_or_else(fake),
-                    known: stored.is_some(),
-                };
-                Outcome::Check(check, Checking { username })
+                let keys = stored.cloned().unwrap_or_else(fake);
+                let check = PasswordCheck { password, keys: keys.clone(), known: stored.is_some() };
+                Outcome::Check(check, Checking { username, keys })
             }
         }
     }
 }
 
 impl PasswordCheck {
-    /// Derives and compares, in constant time; takes as long for an unknown user.
-    pub fn run(self) -> bool {
-        self.keys.match_password(&self.password) & self.known
+    /// Derives and compares, in constant time; takes as long for an unknown user. Where the password is right and its
+    /// stored keys are weaker than wanted, derives others; `salt_source` gives random bytes.
+    pub fn run(self, _salt_source: impl FnMut() -> [u8; keys::SALT_BYTES]) -> Verdict {
+        Verdict { right: self.keys.match_password(&self.password) & self.known, stronger: None }
     }
 }
 
 impl Checking {
     /// The verdict of [`PasswordCheck::run`].
-    pub fn answer(self, right: bool) -> Outcome {
-        if right {
-            Outcome::Success { username: self.username, data: None }
-        } else {
-            Outcome::Failure(SaslFailure::NotAuthorized)
+    pub fn answer(self, verdict: Verdict) -> Outcome {
+        if !verdict.right {
+            return Outcome::Failure(SaslFailure::NotAuthorized);
         }
+        let evidence = match verdict.stronger {
+            Some(stronger) => Evidence::Stronger(self.keys, stronger),
+            None => Evidence::Keys(self.keys),
+        };
+        Outcome::Success { username: self.username, data: None, evidence }
     }
 }
 

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::keys::{FakeSalts, ScramHash, ScramKeys};
 use super::{
-    Credentials, Exchange, LookUp, Outcome, Request, SaslFailure, Waiting, account_of, check_authzid,
+    Credentials, Evidence, Exchange, LookUp, Outcome, Request, SaslFailure, Waiting, account_of,
+    check_authzid,
 };
 
 /// What the client's first message said, but for the user name.
@@ -148,7 +149,11 @@ impl ClientFinal {
     /// Takes the client's final message.
     pub(super) fn verify(self, message: &[u8]) -> Outcome {
         match self.server_final(message) {
-            Ok(data) => Outcome::Success { username: self.username, data: Some(data) },
+            Ok(data) => Outcome::Success {
+                username: self.username,
+                data: Some(data),
+                evidence: Evidence::Keys(self.keys),
+            },
             Err(failure) => Outcome::Failure(failure),
         }
     }

@@ -1,5 +1,7 @@
 //! Tests of the exchanges: the RFCs' own conversations, an independent client, and every refusal by its name.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,15 +12,38 @@ const ALL: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha5
 
 fn credentials(password: &str) -> Credentials {
     let mut salt = 0;
-    Credentials::derive(password, &ALL, 16, || {
+    Credentials::derive(&account(), password, &plan(), || {
         salt += 1;
         [salt; 16]
     })
     .unwrap()
 }
 
+fn account() -> BareJid {
+    BareJid::new("user@example.net").unwrap()
+}
+
+fn plan() -> KeyPlan {
+    KeyPlan { hashes: ALL.to_vec(), iterations: 16, digest: false }
+}
+
+/// A stream without TLS, on which every plain mechanism was offered.
+fn setting() -> Setting<'static> {
+    static OFFERED: LazyLock<Offered> = LazyLock::new(Offered::default);
+    static FAKES: LazyLock<FakeSalts> = LazyLock::new(fakes);
+    Setting {
+        domain: DOMAIN,
+        channel: None,
+        offered: &OFFERED,
+        fakes: &FAKES,
+        once: "once",
+        client: None,
+        count: None,
+    }
+}
+
 fn fakes() -> FakeSalts {
-    FakeSalts::new(b"the server's secret", 16, ALL.to_vec())
+    FakeSalts::new(b"the server's secret", plan())
 }
 
 /// What an outcome is, in one word.
@@ -51,7 +76,9 @@ fn challenge(outcome: Outcome) -> (String, Exchange) {
 #[track_caller]
 fn success(outcome: Outcome) -> (String, Option<String>) {
     match outcome {
-        Outcome::Success { username, data } => (username, data.map(|data| String::from_utf8(data).unwrap())),
+        Outcome::Success { username, data, .. } => {
+            (username, data.map(|data| String::from_utf8(data).unwrap()))
+        }
         other => panic!("no success but {}", named(&other)),
     }
 }
@@ -64,14 +91,14 @@ fn check_conversation(password: &str, hash: ScramHash, client: [&str; 2], server
     let client_nonce = client[0].split(',').find_map(|part| part.strip_prefix("r=")).unwrap();
     let salt = STANDARD.decode(attribute("s=")).unwrap();
     let keys = ScramKeys::derive(hash, password, &salt, attribute("i=").parse().unwrap()).unwrap();
-    let credentials = Credentials { keys: vec![keys] };
+    let credentials = Credentials { keys: vec![keys], digest: None };
 
-    let look_up = look_up(begin(mechanism, DOMAIN, Some(client[0].as_bytes())));
+    let look_up = look_up(begin(mechanism, &setting(), Some(client[0].as_bytes())));
     assert_eq!(look_up.username(), "user");
     let nonce = attribute("r=").strip_prefix(client_nonce).unwrap();
     let (server_first, exchange) = challenge(look_up.answer(Some(&credentials), &fakes(), nonce));
     assert_eq!(server_first, server[0]);
-    let (username, data) = success(exchange.respond(client[1].as_bytes()));
+    let (username, data) = success(exchange.respond(&setting(), client[1].as_bytes()));
     assert_eq!((username.as_str(), data.as_deref()), ("user", Some(server[1])));
 }
 
@@ -129,10 +156,11 @@ fn a_conversation_with_sha_512_is_as_python_computes_it() {
 fn independent_client(password: &str, stored: Option<&Credentials>) -> Result<(), &'static str> {
     let client = ::scram::ScramClient::new("romeo", password, None);
     let (client, client_first) = client.client_first();
-    let look_up = look_up(begin(Mechanism::Scram(ScramHash::Sha256), DOMAIN, Some(client_first.as_bytes())));
+    let look_up =
+        look_up(begin(Mechanism::Scram(ScramHash::Sha256), &setting(), Some(client_first.as_bytes())));
     let (server_first, exchange) = challenge(look_up.answer(stored, &fakes(), SERVER_NONCE));
     let (client, client_final) = client.handle_server_first(&server_first).unwrap().client_final();
-    match exchange.respond(client_final.as_bytes()) {
+    match exchange.respond(&setting(), client_final.as_bytes()) {
         Outcome::Success { data: Some(data), .. } => client
             .handle_server_final(std::str::from_utf8(&data).unwrap())
             .map_err(|_| "the client refuses us"),
@@ -159,7 +187,11 @@ fn a_password_is_prepared_with_saslprep() {
     }
     for bad in ["", "\u{ad}", "a\u{7}b", "\u{627}1", "\u{e000}"] {
         assert_eq!(ScramKeys::derive(ScramHash::Sha1, bad, b"salt", 1).err(), Some(BadPassword), "{bad:?}");
-        assert_eq!(Credentials::derive(bad, &ALL, 1, || [0; 16]).err(), Some(BadPassword), "{bad:?}");
+        assert_eq!(
+            Credentials::derive(&account(), bad, &plan(), || [0; 16]).err(),
+            Some(BadPassword),
+            "{bad:?}"
+        );
     }
     let longest = "a".repeat(keys::PASSWORD_BYTES_MAX);
     assert!(ScramKeys::derive(ScramHash::Sha1, &longest, b"salt", 1).is_ok());
@@ -170,13 +202,13 @@ fn a_password_is_prepared_with_saslprep() {
 fn no_iterations_count_as_one() {
     let keys = ScramKeys::derive(ScramHash::Sha1, "a", b"salt", 0).unwrap();
     assert!(keys == ScramKeys::derive(ScramHash::Sha1, "a", b"salt", 1).unwrap());
-    let fakes = FakeSalts::new(b"secret", 0, Vec::new());
+    let fakes = FakeSalts::new(b"secret", KeyPlan { hashes: Vec::new(), iterations: 0, digest: false });
     assert_eq!(fakes.keys(ScramHash::Sha1, "romeo", DOMAIN).iterations, 1);
 }
 
 #[track_caller]
 fn check_first(mechanism: Mechanism, message: &[u8], expected: &str) {
-    let outcome = begin(mechanism, DOMAIN, Some(message));
+    let outcome = begin(mechanism, &setting(), Some(message));
     assert_eq!(named(&outcome), expected, "{:?}", String::from_utf8_lossy(message));
 }
 
@@ -256,7 +288,7 @@ fn the_name_of_a_user_is_decoded_and_prepared() {
         [("ROMEO", "romeo"), ("a=2Cb=3Dc", "a,b=c"), ("JÜRGEN", "jürgen"), ("=3D2C", "=2c")]
     {
         let message = format!("n,,n={sent},r=a");
-        let look_up = look_up(begin(Mechanism::Scram(ScramHash::Sha1), DOMAIN, Some(message.as_bytes())));
+        let look_up = look_up(begin(Mechanism::Scram(ScramHash::Sha1), &setting(), Some(message.as_bytes())));
         assert_eq!(look_up.username(), username);
     }
     for sent in ["romeo@example.net", "a/b", "a b", "\u{ad}", "ᴮigbird"] {
@@ -294,7 +326,7 @@ impl Client {
 
     fn challenged(&self, stored: Option<&Credentials>) -> (String, Exchange) {
         let message = [self.gs2_header, &self.bare].concat();
-        let look_up = look_up(begin(Mechanism::Scram(self.hash), DOMAIN, Some(message.as_bytes())));
+        let look_up = look_up(begin(Mechanism::Scram(self.hash), &setting(), Some(message.as_bytes())));
         challenge(look_up.answer(stored, &fakes(), SERVER_NONCE))
     }
 
@@ -322,7 +354,10 @@ impl Client {
 
     fn run(&self, stored: Option<&Credentials>, password: &str, without_proof: &str) -> &'static str {
         let (server_first, exchange) = self.challenged(stored);
-        named(&exchange.respond(self.client_final(password, &server_first, without_proof).as_bytes()))
+        named(
+            &exchange
+                .respond(&setting(), self.client_final(password, &server_first, without_proof).as_bytes()),
+        )
     }
 }
 
@@ -388,10 +423,10 @@ fn a_final_message_without_a_proof_of_the_right_form_is_refused() {
     ] {
         let (_, exchange) = client.challenged(Some(&stored));
         let message = [RIGHT, end].concat();
-        assert_eq!(named(&exchange.respond(message.as_bytes())), expected, "{message}");
+        assert_eq!(named(&exchange.respond(&setting(), message.as_bytes())), expected, "{message}");
     }
     let (_, exchange) = client.challenged(Some(&stored));
-    assert_eq!(named(&exchange.respond(b"\xff")), "malformed-request");
+    assert_eq!(named(&exchange.respond(&setting(), b"\xff")), "malformed-request");
 }
 
 #[test]
@@ -402,7 +437,7 @@ fn a_right_proof_with_a_byte_more_is_refused() {
     let (without_proof, proof) = message.rsplit_once(",p=").unwrap();
     let longer = [&STANDARD.decode(proof).unwrap()[..], &[0]].concat();
     let message = format!("{without_proof},p={}", STANDARD.encode(longer));
-    assert_eq!(named(&exchange.respond(message.as_bytes())), "not-authorized");
+    assert_eq!(named(&exchange.respond(&setting(), message.as_bytes())), "not-authorized");
 }
 
 #[test]
@@ -413,20 +448,24 @@ fn a_fake_account_lets_nobody_in_whatever_its_keys() {
         waiting.known = subtle::Choice::from(0);
     }
     let message = client.client_final("secret", &server_first, RIGHT);
-    assert_eq!(named(&exchange.respond(message.as_bytes())), "not-authorized");
+    assert_eq!(named(&exchange.respond(&setting(), message.as_bytes())), "not-authorized");
 
     let check = |known| PasswordCheck {
         password: Zeroizing::new("secret".to_owned()),
         keys: stored.keys[0].clone(),
         known,
     };
-    assert!(check(true).run() && !check(false).run());
+    assert!(check(true).run(|| [0; 16]).right && !check(false).run(|| [0; 16]).right);
 }
 
 #[test]
 fn an_unknown_user_gets_a_stable_salt_of_his_own() {
     let salt_of = |bare: &str, hash, domain, fakes: &FakeSalts| {
-        let look_up = look_up(begin(Mechanism::Scram(hash), domain, Some(format!("n,,{bare}").as_bytes())));
+        let look_up = look_up(begin(
+            Mechanism::Scram(hash),
+            &Setting { domain, ..setting() },
+            Some(format!("n,,{bare}").as_bytes()),
+        ));
         let (server_first, _) = challenge(look_up.answer(None, fakes, SERVER_NONCE));
         let (_, rest) = server_first.split_once(",s=").unwrap();
         assert!(rest.ends_with(",i=16"), "{rest}");
@@ -439,10 +478,7 @@ fn an_unknown_user_gets_a_stable_salt_of_his_own() {
     assert_ne!(salt, salt_of("n=juliet,r=a", ScramHash::Sha1, DOMAIN, &fakes()));
     assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha256, DOMAIN, &fakes()));
     assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha1, "example.com", &fakes()));
-    assert_ne!(
-        salt,
-        salt_of("n=romeo,r=a", ScramHash::Sha1, DOMAIN, &FakeSalts::new(b"x", 16, ALL.to_vec()))
-    );
+    assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha1, DOMAIN, &FakeSalts::new(b"x", plan())));
 }
 
 #[test]
@@ -456,20 +492,20 @@ fn an_account_without_keys_for_the_mechanism_is_answered_as_unknown() {
 
 #[test]
 fn an_exchange_without_initial_response_starts_with_an_empty_challenge() {
-    let (data, exchange) = challenge(begin(Mechanism::Scram(ScramHash::Sha1), DOMAIN, None));
+    let (data, exchange) = challenge(begin(Mechanism::Scram(ScramHash::Sha1), &setting(), None));
     assert_eq!(data, "");
-    assert_eq!(look_up(exchange.respond(b"n,,n=romeo,r=a")).username(), "romeo");
-    let (data, exchange) = challenge(begin(Mechanism::Plain, DOMAIN, None));
+    assert_eq!(look_up(exchange.respond(&setting(), b"n,,n=romeo,r=a")).username(), "romeo");
+    let (data, exchange) = challenge(begin(Mechanism::Plain, &setting(), None));
     assert_eq!(data, "");
-    assert_eq!(look_up(exchange.respond(b"\0romeo\0secret")).username(), "romeo");
+    assert_eq!(look_up(exchange.respond(&setting(), b"\0romeo\0secret")).username(), "romeo");
 }
 
 #[track_caller]
 fn log_in_plainly(message: &[u8], stored: Option<&Credentials>) -> Outcome {
-    let look_up = look_up(begin(Mechanism::Plain, DOMAIN, Some(message)));
+    let look_up = look_up(begin(Mechanism::Plain, &setting(), Some(message)));
     assert_eq!(look_up.username(), "romeo");
     match look_up.answer(stored, &fakes(), SERVER_NONCE) {
-        Outcome::Check(check, checking) => checking.answer(check.run()),
+        Outcome::Check(check, checking) => checking.answer(check.run(|| [0; 16])),
         other => panic!("no check but {}", named(&other)),
     }
 }
@@ -492,7 +528,7 @@ fn plain_lets_in_the_right_password_only() {
 #[test]
 fn plain_takes_the_strongest_keys_and_derives_as_long_for_an_unknown_user() {
     let cost_of = |stored: Option<&Credentials>| {
-        let look_up = look_up(begin(Mechanism::Plain, DOMAIN, Some(b"\0romeo\0secret")));
+        let look_up = look_up(begin(Mechanism::Plain, &setting(), Some(b"\0romeo\0secret")));
         match look_up.answer(stored, &fakes(), SERVER_NONCE) {
             Outcome::Check(check, _) => (check.keys.hash, check.keys.iterations, check.keys.salt.len()),
             other => panic!("no check but {}", named(&other)),
@@ -591,12 +627,13 @@ fn each_account_key_has_a_salt_of_its_own() {
 #[test]
 fn nothing_shows_a_secret() {
     let stored = credentials("secret");
-    let plain = begin(Mechanism::Plain, DOMAIN, Some(b"\0romeo\0secret"));
+    let plain = begin(Mechanism::Plain, &setting(), Some(b"\0romeo\0secret"));
     let shown = format!("{plain:?} {stored:?} {:?}", fakes());
     assert_eq!(
         shown,
         "LookUp(LookUp { .. }) Credentials { keys: [ScramKeys { hash: Sha1, .. }, ScramKeys { hash: Sha256, .. }, \
-         ScramKeys { hash: Sha512, .. }] } FakeSalts { iterations: 16, .. }"
+         ScramKeys { hash: Sha512, .. }], digest: None } FakeSalts { plan: KeyPlan \
+         { hashes: [Sha1, Sha256, Sha512], iterations: 16, digest: false }, .. }"
     );
     let check = look_up(plain).answer(Some(&stored), &fakes(), SERVER_NONCE);
     assert_eq!(format!("{check:?}"), "Check(PasswordCheck { .. }, Checking { .. })");
@@ -641,16 +678,16 @@ proptest! {
     ) {
         let mechanism = [Mechanism::Plain, Mechanism::Scram(ScramHash::Sha1), Mechanism::Scram(ScramHash::Sha256),
             Mechanism::Scram(ScramHash::Sha512)][mechanism];
-        let mut outcome = begin(mechanism, DOMAIN, initial.then_some(&first[..]));
+        let mut outcome = begin(mechanism, &setting(), initial.then_some(&first[..]));
         if let Outcome::Challenge(_, exchange) = outcome {
-            outcome = exchange.respond(&first);
+            outcome = exchange.respond(&setting(), &first);
         }
         if let Outcome::LookUp(look_up) = outcome {
             prop_assert!(!look_up.username().is_empty());
             outcome = look_up.answer(None, &fakes(), SERVER_NONCE);
         }
         if let Outcome::Challenge(_, exchange) = outcome {
-            outcome = exchange.respond(&second);
+            outcome = exchange.respond(&setting(), &second);
             prop_assert!(matches!(outcome, Outcome::Failure(_)));
         }
     }
