@@ -56,7 +56,7 @@ fn a_hundred_thousand_nested_elements_are_too_many() {
 }
 
 #[test]
-fn what_xmpp_forbids_in_xml_is_restricted() {
+fn attack_01_what_xmpp_forbids_in_xml_is_restricted() {
     let mut play = open();
     let doctype = "<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]><stream:stream to='localhost' version='1.0' \
                    xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -102,7 +102,7 @@ fn xml_that_is_none_is_not_well_formed() {
 }
 
 #[test]
-fn bytes_behind_starttls_belong_to_nobody() {
+fn attack_05_bytes_behind_starttls_belong_to_nobody() {
     let mut play = Play::new(&[]);
     play.account("romeo");
     let mut client = play.connects("mallory");
