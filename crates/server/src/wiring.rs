@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
-use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
+use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
 use rjabberd_im::{Im, Services};
 use rjabberd_listener::messages::StopAccepting;
 use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
@@ -379,6 +379,7 @@ fn host_settings(
             plain_without_tls: config.auth.plain_without_tls,
             registration: host.registration,
             features: features.into_iter().collect(),
+            offers: Offers::default(),
             fakes: FakeSalts::new(secret, host.key_plan(&config.auth)),
             token_rotation_s: None,
         };
