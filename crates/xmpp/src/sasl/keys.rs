@@ -274,6 +274,19 @@ impl Credentials {
     }
 }
 
+/// Keys that accounts have, by what a client sees of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyShape {
+    /// The hash.
+    pub hash: ScramHash,
+    /// Iterations of PBKDF2.
+    pub iterations: u32,
+    /// Bytes of the salt.
+    pub salt_bytes: usize,
+    /// How many accounts have such keys.
+    pub accounts: u64,
+}
+
 /// Salts for users who do not exist: stable per (secret, host, user, mechanism), so that a client cannot tell them
 /// from real ones.
 ///

@@ -19,7 +19,9 @@ use base64::engine::general_purpose::STANDARD;
 pub use channel::{BindingType, Offered, SecureChannel, TlsVersion};
 pub use failure::SaslFailure;
 use jid::BareJid;
-pub use keys::{BadKeys, BadPassword, Credentials, DigestKey, FakeSalts, KeyPlan, ScramHash, ScramKeys};
+pub use keys::{
+    BadKeys, BadPassword, Credentials, DigestKey, FakeSalts, KeyPlan, KeyShape, ScramHash, ScramKeys,
+};
 pub use token::{ClientId, FastToken, TokenChange, TokenMechanism, TokenSlot, Tokens, UsedToken};
 use zeroize::Zeroizing;
 
