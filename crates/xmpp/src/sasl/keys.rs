@@ -171,25 +171,6 @@ impl ScramKeys {
         }
     }
 
-    /// The keys that a salted password makes (RFC 5802, 3).
-    pub fn from_salted_password(
-        hash: ScramHash,
-        salted: &[u8],
-        salt: &[u8],
-        iterations: u32,
-    ) -> Result<ScramKeys, BadKeys> {
-        if salted.len() != hash.bytes() {
-            return Err(BadKeys);
-        }
-        Ok(ScramKeys {
-            hash,
-            iterations,
-            salt: salt.to_vec(),
-            stored_key: hash.digest(&hash.hmac(salted, b"Client Key")),
-            server_key: hash.hmac(salted, b"Server Key"),
-        })
-    }
-
     /// The keys as `{SCRAM-SHA-256}iterations,salt,stored,server`, the last three in base64: a secret, which is why
     /// this is no `Display`.
     pub fn to_text(&self) -> Zeroizing<String> {
@@ -263,12 +244,6 @@ pub struct KeyPlan {
 }
 
 impl KeyPlan {
-    /// Whether keys for a hash are kept that an account lacks, or has with fewer iterations.
-    pub fn wants(&self, hash: ScramHash, credentials: &Credentials) -> bool {
-        let strong = credentials.for_hash(hash).is_some_and(|keys| keys.iterations >= self.iterations);
-        self.hashes.contains(&hash) && !strong
-    }
-
     /// Whether a password would be made to stronger or other keys than these now.
     pub fn is_met_by(&self, credentials: &Credentials) -> bool {
         !self.hashes.iter().any(|hash| self.wants(*hash, credentials))
