@@ -1,7 +1,9 @@
 //! The profile of XEP-0388, and what may be asked for together with a login.
 
 use rjabberd_c2s_proto::{Action, Answer, ClaimRefused, Input, Settings, TokenGone, TokenOrder, Unavailable};
-use rjabberd_xmpp::sasl::{BindingType, FastToken, SecureChannel, TlsVersion, TokenMechanism};
+use rjabberd_xmpp::sasl::{
+    BindingType, FastToken, SecureChannel, TlsVersion, TokenMechanism, TokenSlot, Tokens, UsedToken,
+};
 
 use crate::play::{
     AUTHENTICATE, INITIAL_ROMEO, OFFERED, Play, at_features, at_finish, at_task, authenticate, channel,
@@ -259,6 +261,76 @@ fn token(expires_unix_s: i64) -> FastToken {
         expires_unix_s,
         count: 3,
     }
+}
+
+/// `romeo\0HMAC-SHA-256("a secret", "Initiator")`.
+const BY_TOKEN: &str =
+    "<initial-response>cm9tZW8AQdulLyh3Cb6VTfk4PSjC1xllqb7vo842OQR7dW758Os=</initial-response>";
+
+/// Romeo logs in by a token that was given out at 1,000,000, at this time.
+fn by_token(fast: &str, slot: TokenSlot, now_unix_s: i64) -> Play {
+    let children = format!("{BY_TOKEN}{AGENT}<fast xmlns='urn:xmpp:fast:0' {fast}/>");
+    let play = at_features(with_tokens()).input(authenticate("HT-SHA-256-NONE", &children)).is("looking_up");
+    let found = Some(token(2_000_000));
+    let tokens = match slot {
+        TokenSlot::Current => Tokens { current: found, fresh: None },
+        TokenSlot::Fresh => Tokens { current: None, fresh: found },
+    };
+    play.answer(Answer::Tokens { tokens: Some(tokens), now_unix_s })
+}
+
+#[test]
+fn a_token_logs_in_in_one_step_and_changes_nothing_while_it_is_young() {
+    let play = by_token("", TokenSlot::Current, 1_000_001).is("awaiting_bind");
+    assert!(play.written().contains("<additional-data>"), "{}", play.written());
+}
+
+#[test]
+fn a_token_that_is_used_first_a_count_and_an_old_token_are_told_to_the_store() {
+    let play = by_token("", TokenSlot::Fresh, 1_000_001).is("finishing");
+    let UsedToken { slot, .. } = order(&play).used.as_ref().unwrap();
+    assert_eq!((*slot, order(&play).issue), (TokenSlot::Fresh, None));
+    play.answer(Answer::TokensChanged(Ok(None))).is("awaiting_bind");
+
+    let play = by_token("count='4'", TokenSlot::Current, 1_000_001).is("finishing");
+    assert_eq!(order(&play).used.as_ref().unwrap().token.count, 4);
+
+    let play = by_token("", TokenSlot::Current, 1_000_000 + 86_400).is("finishing");
+    assert_eq!(order(&play).issue, Some(TokenMechanism::None));
+}
+
+#[test]
+fn a_token_that_is_given_up_is_not_replaced() {
+    let play = by_token("invalidate='true'", TokenSlot::Current, 1_000_000 + 86_400).is("finishing");
+    assert!(order(&play).revoke && order(&play).issue.is_none());
+}
+
+#[test]
+fn a_token_that_is_gone_meanwhile_lets_nobody_in() {
+    let play = by_token("count='4'", TokenSlot::Current, 1_000_001);
+    let play = play.answer(Answer::TokensChanged(Err(TokenGone))).is("awaiting_feature");
+    assert!(play.written().contains("<not-authorized xmlns='…sasl'/>"), "{}", play.written());
+    let play = by_token("count='4'", TokenSlot::Current, 1_000_001);
+    let play = play.answer(Answer::Unavailable(Unavailable)).is("awaiting_feature");
+    assert!(play.written().contains("<temporary-auth-failure xmlns='…sasl'/>"), "{}", play.written());
+}
+
+#[test]
+fn a_mechanism_for_tokens_needs_the_element_of_tokens_and_a_host_that_gives_them() {
+    let children = format!("{BY_TOKEN}{AGENT}");
+    let play = at_features(with_tokens()).input(authenticate("HT-SHA-256-NONE", &children));
+    assert!(play.written().contains("<malformed-request"), "{}", play.written());
+    let children = format!("{children}<fast xmlns='urn:xmpp:fast:0'/>");
+    for (settings, mechanism) in [(settings(), "HT-SHA-256-NONE"), (with_tokens(), "HT-SHA-256-EXPR")] {
+        let play = at_features(settings).input(authenticate(mechanism, &children));
+        assert!(play.written().contains("<invalid-mechanism"), "{}", play.written());
+    }
+    let zero = format!("{BY_TOKEN}{AGENT}<fast xmlns='urn:xmpp:fast:0' count='0'/>");
+    let play = at_features(with_tokens()).input(authenticate("HT-SHA-256-NONE", &zero));
+    assert!(play.written().contains("<malformed-request"), "{}", play.written());
+    let core = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='HT-SHA-256-NONE'>cm9tZW8A</auth>";
+    let play = at_features(with_tokens()).input(element(core));
+    assert!(play.written().contains("<invalid-mechanism"), "{}", play.written());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod account_data;
 mod accounts;
+mod attacks;
 mod attacks_limits;
 mod blocking;
 mod conversation;
@@ -17,6 +18,7 @@ mod presence;
 mod proxied;
 mod registration;
 mod rosters;
+mod sasl2;
 mod routing;
 mod said;
 mod serving;
