@@ -153,7 +153,7 @@ pub async fn start(
 
     let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
     for Bound { listener, socket } in bound {
-        let brake = brake.clone();
+        let (brake, vouching) = (brake.clone(), certificates.clone());
         let shared = Arc::new(Shared {
             settings: Arc::new(settings(config, hosts.clone(), &listener)),
             router: router.clone(),
@@ -162,8 +162,10 @@ pub async fn start(
             table: table.clone(),
             offload: offload.clone(),
             tls: match listener.tls {
-                ListenerTls::StartTls { .. } => Some(certificates.server_config(false)?),
-                ListenerTls::Direct => Some(certificates.server_config(true)?),
+                ListenerTls::StartTls { .. } => {
+                    Some(certificates.server_config(false, config.tls_version_min)?)
+                }
+                ListenerTls::Direct => Some(certificates.server_config(true, config.tls_version_min)?),
                 ListenerTls::None => None,
             },
             tls_from_start: listener.tls == ListenerTls::Direct,
@@ -171,7 +173,7 @@ pub async fn start(
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
             brake: Box::new(NoBrake),
-            vouch: Box::new(|_| Vec::new()),
+            vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
             token_lifetime: Duration::from_secs(21 * 86_400),
             token_clients_max: 50,
             may_register: Box::new(move |address| brake.admits(address)),
