@@ -40,14 +40,16 @@ impl Watch {
         Watch { certificates, folder, stamps, told: BTreeSet::new(), told_all: Instant::now() }
     }
 
-    /// Loads the files if they have changed, or could not be used the last time. To be called every few seconds.
+    /// Loads the files if they have changed, or could not be used the last time, or a day is over: the self-signed one is
+    /// made anew in time. To be called every few seconds.
     pub fn look(&mut self) {
         let stamps = stamps(&self.certificates);
-        if stamps != self.stamps || !self.told.is_empty() {
+        let day_is_over = self.told_all.elapsed() > DAY;
+        if stamps != self.stamps || !self.told.is_empty() || day_is_over {
             self.stamps = stamps;
             self.load(false).iter().for_each(|line| tell(line));
         }
-        if self.told_all.elapsed() > DAY {
+        if day_is_over {
             self.told_all = Instant::now();
             self.certificates.log_problems(SystemTime::now());
         }

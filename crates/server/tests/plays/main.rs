@@ -22,4 +22,5 @@ mod sessions;
 mod stalled;
 mod stopping;
 mod subscriptions;
+mod tls;
 mod under_load;
