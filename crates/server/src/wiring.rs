@@ -152,7 +152,7 @@ pub async fn start(
 
     let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
     for Bound { listener, socket } in bound {
-        let brake = brake.clone();
+        let (brake, vouching) = (brake.clone(), certificates.clone());
         let shared = Arc::new(Shared {
             settings: Arc::new(settings(config, hosts.clone(), &listener)),
             router: router.clone(),
@@ -161,8 +161,10 @@ pub async fn start(
             table: table.clone(),
             offload: offload.clone(),
             tls: match listener.tls {
-                ListenerTls::StartTls { .. } => Some(certificates.server_config(false)?),
-                ListenerTls::Direct => Some(certificates.server_config(true)?),
+                ListenerTls::StartTls { .. } => {
+                    Some(certificates.server_config(false, config.tls_version_min)?)
+                }
+                ListenerTls::Direct => Some(certificates.server_config(true, config.tls_version_min)?),
                 ListenerTls::None => None,
             },
             tls_from_start: listener.tls == ListenerTls::Direct,
@@ -170,7 +172,7 @@ pub async fn start(
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
             brake: login_brake(config, &login_delays),
-            vouch: Box::new(|_| Vec::new()),
+            vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
             token_lifetime: config.auth.fast.map_or(Duration::ZERO, |fast| fast.lifetime),
             token_clients_max: config.auth.fast.map_or(0, |fast| fast.clients_max),
             may_register: Box::new(move |address| brake.admits(address)),

@@ -4,6 +4,7 @@
 //! Invariants: no borrow lives across a poll; plaintext that rustls holds is drained before the socket's readiness is
 //! waited for; reading flushes what TLS wants to send.
 
+pub mod handshake;
 pub mod memory;
 mod socket;
 mod tls;

@@ -12,7 +12,11 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
 };
 
-use crate::{Read, TlsInfo, socket::Socket};
+use crate::{
+    Read, TlsInfo,
+    handshake::{self, Notes},
+    socket::Socket,
+};
 
 /// Bytes of records that are read at once, and the least that a whole record may need.
 const WIRE_MAX: usize = 20 * 1024;
@@ -33,6 +37,8 @@ pub(crate) enum Handshake {
 
 pub(crate) struct Tls {
     connection: UnbufferedServerConnection,
+    /// Until the handshake is done.
+    notes: Option<Box<Notes>>,
     /// Read from the socket and not yet used: a part of a record, or what is behind a full buffer of the caller's.
     incoming: Vec<u8>,
     /// Whether `incoming` may hold a whole record.
@@ -53,6 +59,7 @@ impl Tls {
     pub(crate) fn new(config: Arc<ServerConfig>) -> io::Result<Tls> {
         Ok(Tls {
             connection: UnbufferedServerConnection::new(config).map_err(io::Error::other)?,
+            notes: Some(Box::default()),
             incoming: Vec::new(),
             whole: false,
             plaintext: Vec::new(),
@@ -142,8 +149,9 @@ impl Tls {
     fn advance(&mut self, wire: &mut [u8], buffer: &mut [u8], read: &mut usize) -> io::Result<usize> {
         let mut used = 0;
         loop {
-            let Tls { connection, plaintext, outgoing, ended, whole, .. } = self;
-            let UnbufferedStatus { mut discard, state } = connection.process_tls_records(&mut wire[used..]);
+            let Tls { connection, notes, plaintext, outgoing, ended, whole, .. } = self;
+            let UnbufferedStatus { mut discard, state } =
+                handshake::under(notes, || connection.process_tls_records(&mut wire[used..]));
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
@@ -288,7 +296,8 @@ impl Tls {
                 return Ok(Handshake::Write);
             }
             if !self.connection.is_handshaking() {
-                return Ok(Handshake::Done(self.info()));
+                let notes = self.notes.take().unwrap_or_default();
+                return Ok(Handshake::Done(self.info(*notes)));
             }
             match self.receive(socket, &mut [], &mut 0) {
                 Ok(true) if self.ended => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -310,7 +319,7 @@ impl Tls {
         let _blocked = self.flush(socket);
     }
 
-    fn info(&self) -> TlsInfo {
+    fn info(&self, notes: Notes) -> TlsInfo {
         TlsInfo {
             version: self.connection.protocol_version().unwrap_or(ProtocolVersion::Unknown(0)),
             cipher: self
@@ -323,11 +332,11 @@ impl Tls {
                 .negotiated_key_exchange_group()
                 .map(|group| format!("{:?}", group.name()))
                 .unwrap_or_default(),
-            server_name: None,
+            server_name: notes.server_name,
             is_resumed: self.connection.handshake_kind() == Some(HandshakeKind::Resumed),
-            exporter: None,
-            end_point: None,
-            peer_certificates: Vec::new(),
+            exporter: notes.exporter.as_deref().copied(),
+            end_point: notes.certificate.and_then(|certificate| certificate.end_point.clone()),
+            peer_certificates: self.connection.peer_certificates().unwrap_or_default().to_vec(),
         }
     }
 }

@@ -1,32 +1,46 @@
 //! Certificates: which one answers for which virtual host, and the TLS settings of listeners.
 //!
 //! A host has the certificate that the config names, or else shares the self-signed one of the data folder. Knows
-//! nothing of sockets and streams. Invariant: a certificate is only ever used with the key that belongs to it; what
-//! cannot be loaded again on SIGHUP leaves the old one in use.
+//! nothing of sockets and streams. Invariants: a certificate is only ever used with the key that belongs to it; what
+//! cannot be loaded again leaves the old one in use, and so does a new one that clients would refuse where they take the
+//! old one.
 
+mod clients;
 mod inspect;
+mod load;
 mod self_signed;
 mod tickets;
+mod watch;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 use rjabberd_storage::{DataFolder, DataFolderError};
-use rustls::ServerConfig;
+use rjabberd_transport::handshake::{self, Exporter};
+use rjabberd_xmpp::BareJid;
+use rjabberd_xmpp::sasl::TlsVersion;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use crate::config::{CertificateFiles, Host};
+use crate::config::Host;
+use clients::{AnyHolder, Authorities};
 pub use inspect::Facts;
+use load::Loaded;
 use tickets::Tickets;
+pub use watch::Watch;
 
 /// The protocol name of direct TLS (XEP-0368).
 const ALPN: &[u8] = b"xmpp-client";
+/// A certificate that is valid for less than this is warned of.
+const EXPIRES_SOON_DAYS: u64 = 14;
 
 /// Why a certificate cannot be used: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -80,22 +94,30 @@ pub enum CertificateError {
     Tls(#[from] rustls::Error),
 }
 
-/// One certificate with its key, ready for use.
+/// What each host has.
 #[derive(Clone, Debug)]
-struct Loaded {
-    key: Arc<CertifiedKey>,
-    facts: Facts,
-    file: String,
+struct OfHost {
+    loaded: Loaded,
+    authorities: Option<Authorities>,
 }
 
-/// The certificate of each host.
+/// The certificate of each host, and the authorities that vouch for its clients.
 #[derive(Debug)]
 pub struct Certificates {
     hosts: Vec<Host>,
     provider: Arc<CryptoProvider>,
     /// In the order of `hosts`.
-    loaded: RwLock<Vec<Loaded>>,
+    of_hosts: RwLock<Vec<OfHost>>,
     tickets: Arc<Tickets>,
+}
+
+/// What loading anew came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Something else is in use now.
+    pub changed: bool,
+    /// Why something stays as it was, one line each.
+    pub kept: Vec<String>,
 }
 
 impl Certificates {
@@ -106,178 +128,207 @@ impl Certificates {
     pub fn load(hosts: &[Host], folder: &DataFolder) -> Result<Certificates, CertificateError> {
         let provider = provider();
         let tickets = Tickets::begin();
-        let loaded = RwLock::new(load_all(hosts, folder, &provider)?);
-        Ok(Certificates { hosts: hosts.to_vec(), provider, loaded, tickets })
+        let self_signed = load::self_signed(hosts, folder, &provider)?;
+        let of_host = |host: &Host| {
+            let loaded = load::certificate(host, self_signed.as_ref(), &provider)?;
+            Ok(OfHost { loaded, authorities: load::authorities(host, &provider)? })
+        };
+        let of_hosts = hosts.iter().map(of_host).collect::<Result<_, CertificateError>>()?;
+        Ok(Certificates { hosts: hosts.to_vec(), provider, of_hosts: RwLock::new(of_hosts), tickets })
     }
 
-    /// Loads them all again; on an error, all stay as they are.
-    ///
-    /// # Errors
-    /// As [`Certificates::load`].
-    pub fn reload(&self, folder: &DataFolder) -> Result<(), CertificateError> {
-        let loaded = load_all(&self.hosts, folder, &self.provider)?;
-        *self.loaded.write() = loaded;
-        Ok(())
+    /// Loads them all again. Each that cannot be used stays as it is, and so does each that clients would refuse where
+    /// they take the one in use. Sessions go on, whatever comes of it.
+    pub fn reload(&self, folder: &DataFolder, now: SystemTime) -> Reloaded {
+        let mut reloaded = Reloaded::default();
+        let self_signed = load::self_signed(&self.hosts, folder, &self.provider);
+        let mut of_hosts = self.of_hosts.read().clone();
+        for (host, of_host) in self.hosts.iter().zip(&mut of_hosts) {
+            let certificate = match &self_signed {
+                Ok(self_signed) => load::certificate(host, self_signed.as_ref(), &self.provider)
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match certificate.and_then(|new| load::no_worse(host, &of_host.loaded, new, now)) {
+                Ok(new) => {
+                    reloaded.changed |= new.key.cert != of_host.loaded.key.cert;
+                    of_host.loaded = new;
+                }
+                Err(line) => reloaded.kept.push(line),
+            }
+            match load::authorities(host, &self.provider) {
+                Ok(authorities) => of_host.authorities = authorities,
+                Err(error) => reloaded.kept.push(error.to_string()),
+            }
+        }
+        *self.of_hosts.write() = of_hosts;
+        reloaded.kept.sort();
+        reloaded.kept.dedup();
+        reloaded
+    }
+
+    /// The files that are loaded.
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let certificates = self.hosts.iter().filter_map(|host| host.certificate.as_ref());
+        let pairs = certificates.flat_map(|files| [files.certificate.clone(), files.key.clone()]);
+        pairs.chain(self.hosts.iter().filter_map(|host| host.external_ca.clone())).collect()
     }
 
     /// TLS settings that answer with the certificate of the host that the client names, or that of the default host.
-    /// `direct` is for TLS from the first byte, where the protocol is negotiated by name.
+    /// `direct` is for TLS from the first byte, where the protocol is negotiated by name. A client is asked for a
+    /// certificate, and need not have one, where some host has authorities that could vouch for it.
     ///
     /// # Errors
     /// The TLS library refuses to start.
-    pub fn server_config(self: &Arc<Self>, direct: bool) -> Result<Arc<ServerConfig>, CertificateError> {
-        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(self.clone());
+    pub fn server_config(
+        self: &Arc<Self>,
+        direct: bool,
+        version_min: TlsVersion,
+    ) -> Result<Arc<ServerConfig>, CertificateError> {
+        let versions: &[&'static SupportedProtocolVersion] = match version_min {
+            TlsVersion::V12 => &[&TLS13, &TLS12],
+            TlsVersion::V13 => &[&TLS13],
+        };
+        let builder =
+            ServerConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(versions)?;
+        let builder = if self.hosts.iter().any(|host| host.external_ca.is_some()) {
+            builder.with_client_cert_verifier(Arc::new(AnyHolder(self.provider.clone())))
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_cert_resolver(self.clone());
+        config.key_log = Arc::new(Exporter);
         // Tickets are sealed and given to the client, so that an idle session keeps nothing here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = self.tickets.clone();
         config.send_tls13_tickets = 1;
+        // No early data: what is said in it can be said again by others (RFC 8446, 8; XEP-0388, 5).
+        config.max_early_data_size = 0;
+        config.send_half_rtt_data = false;
+        config.cert_compressors = Vec::new();
+        config.cert_decompressors = Vec::new();
         if direct {
             config.alpn_protocols = vec![ALPN.to_vec()];
         }
         Ok(Arc::new(config))
     }
 
+    /// The accounts that a client's certificates name and that the authorities of their host vouch for, each once.
+    pub fn vouch(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Vec<BareJid> {
+        let of_hosts = self.of_hosts.read();
+        let authorities_of = |domain: &str| {
+            let index = self.hosts.iter().position(|host| host.domain == domain)?;
+            of_hosts.get(index)?.authorities.as_ref()
+        };
+        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO));
+        clients::vouch(chain, authorities_of, now)
+    }
+
     /// Logs what is in use, and what clients will complain about.
     pub fn log(&self) {
         self.describe().iter().for_each(|line| log::info!(target: "server:certificate", "{line}"));
-        let problems = self.problems(SystemTime::now());
-        problems.iter().for_each(|line| log::error!(target: "server:certificate", "{line}"));
+        self.log_problems(SystemTime::now());
+    }
+
+    /// Logs what clients complain about, and what they soon will.
+    fn log_problems(&self, now: SystemTime) {
+        self.problems(now).iter().for_each(|line| log::error!(target: "server:certificate", "{line}"));
+        self.expiring(now).iter().for_each(|line| log::warn!(target: "server:certificate", "{line}"));
     }
 
     /// One line on each certificate, for the log.
     pub fn describe(&self) -> Vec<String> {
-        let loaded = self.loaded.read();
+        let of_hosts = self.of_hosts.read();
         let mut lines: Vec<String> = Vec::new();
-        for (index, one) in loaded.iter().enumerate() {
-            if loaded[..index].iter().any(|other| other.file == one.file) {
+        for (index, OfHost { loaded, .. }) in of_hosts.iter().enumerate() {
+            if of_hosts[..index].iter().any(|other| other.loaded.file == loaded.file) {
                 continue;
             }
-            let hosts: Vec<&str> = (self.hosts.iter().zip(loaded.iter()))
-                .filter(|(_, other)| other.file == one.file)
+            let hosts: Vec<&str> = (self.hosts.iter().zip(of_hosts.iter()))
+                .filter(|(_, other)| other.loaded.file == loaded.file)
                 .map(|(host, _)| host.domain.as_str())
                 .collect();
-            lines.push(format!("Certificate of {}: {} ({})", hosts.join(", "), one.facts, one.file));
+            lines.push(format!("Certificate of {}: {} ({})", hosts.join(", "), loaded.facts, loaded.file));
         }
         lines
     }
 
     /// What clients will complain about, one line each: expired, not yet valid, made for another name.
     pub fn problems(&self, now: SystemTime) -> Vec<String> {
-        let loaded = self.loaded.read();
-        self.hosts.iter().zip(loaded.iter()).flat_map(|(host, one)| problems(host, one, now)).collect()
+        self.lines(|host, loaded| loaded.problems(host, now))
+    }
+
+    /// The certificates that expire within two weeks, one line each.
+    pub fn expiring(&self, now: SystemTime) -> Vec<String> {
+        self.lines(|_, loaded| loaded.expires_soon(now).into_iter().collect())
+    }
+
+    /// Lines on each host's certificate, each once.
+    fn lines(&self, of: impl Fn(&Host, &Loaded) -> Vec<String>) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for (host, OfHost { loaded, .. }) in self.hosts.iter().zip(self.of_hosts.read().iter()) {
+            let new: Vec<String> =
+                of(host, loaded).into_iter().filter(|line| !lines.contains(line)).collect();
+            lines.extend(new);
+        }
+        lines
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let loaded = self.loaded.read();
+        handshake::note_server_name(hello.server_name());
         let named = hello.server_name().and_then(|name| {
             self.hosts.iter().position(|host| ascii(&host.domain).eq_ignore_ascii_case(name))
         });
-        let asked = hello.server_name().unwrap_or("no name");
-        log::debug!(target: "certificate:resolve", "a client asks for {asked:?}");
-        loaded.get(named.unwrap_or(0)).map(|one| one.key.clone())
+        let of_hosts = self.of_hosts.read();
+        let OfHost { loaded, .. } = of_hosts.get(named.unwrap_or(0))?;
+        handshake::note_certificate(&loaded.own);
+        Some(loaded.key.clone())
     }
 }
 
-/// Checks the certificates that the config names, without a data folder: for `check-config`.
-pub fn check(hosts: &[Host], now: SystemTime) -> Vec<String> {
+/// What is wrong with the files that a config names, and what soon will be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What the server, or every client, would refuse; one line each.
+    pub faults: Vec<String>,
+    /// What deserves attention; one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Checks the files that the config names, without a data folder: for `check-config`.
+pub fn check(hosts: &[Host], now: SystemTime) -> Checked {
     let provider = provider();
-    let mut faults: Vec<String> = Vec::new();
+    let mut checked = Checked::default();
+    let add = |lines: &mut Vec<String>, line: String| {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    };
     for host in hosts {
-        let Some(files) = &host.certificate else { continue };
-        let found = match load_files(files, &provider) {
-            Ok(loaded) => problems(host, &loaded, now),
-            Err(error) => vec![error.to_string()],
-        };
-        for fault in found {
-            if !faults.contains(&fault) {
-                faults.push(fault);
+        if let Some(files) = &host.certificate {
+            match load::files(files, &provider) {
+                Ok(loaded) => {
+                    loaded.problems(host, now).into_iter().for_each(|line| add(&mut checked.faults, line));
+                    loaded.expires_soon(now).into_iter().for_each(|line| add(&mut checked.warnings, line));
+                }
+                Err(error) => add(&mut checked.faults, error.to_string()),
             }
         }
+        if let Err(error) = load::authorities(host, &provider) {
+            add(&mut checked.faults, error.to_string());
+        }
     }
-    faults
+    checked
 }
 
+/// What TLS is made of. Among the groups that both have, the client's order decides: those that can do the hybrid put
+/// it first, and a client that sends no share of it is not asked for one unless it put it first itself.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-fn load_all(
-    hosts: &[Host],
-    folder: &DataFolder,
-    provider: &CryptoProvider,
-) -> Result<Vec<Loaded>, CertificateError> {
-    let without: Vec<String> =
-        hosts.iter().filter(|host| host.certificate.is_none()).map(|host| ascii(&host.domain)).collect();
-    let self_signed =
-        if without.is_empty() { None } else { Some(self_signed::load_or_make(folder, &without, provider)?) };
-    hosts
-        .iter()
-        .map(|host| match (&host.certificate, &self_signed) {
-            (Some(files), _) => load_files(files, provider),
-            (None, Some(self_signed)) => Ok(self_signed.clone()),
-            (None, None) => Err(CertificateError::SelfSigned("no host needs one".to_owned())),
-        })
-        .collect()
-}
-
-fn load_files(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Loaded, CertificateError> {
-    let chain = read(&files.certificate)?;
-    let key = if files.key == files.certificate { chain.clone() } else { read(&files.key)? };
-    load_pem(&chain, &files.certificate, &key, &files.key, provider)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(file).map_err(|source| CertificateError::Read { file: file.display().to_string(), source })
-}
-
-fn load_pem(
-    chain: &[u8],
-    certificate: &Path,
-    key: &[u8],
-    key_file: &Path,
-    provider: &CryptoProvider,
-) -> Result<Loaded, CertificateError> {
-    let file = certificate.display().to_string();
-    let bad = |reason: String| CertificateError::BadCertificate { file: file.clone(), reason };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, pem::Error>>()
-        .map_err(|error| bad(error.to_string()))?;
-    let Some(own) = chain.first() else { return Err(CertificateError::NoCertificate { file }) };
-    let facts = Facts::of(own).map_err(bad)?;
-    let key_name = key_file.display().to_string();
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey { file: key_name.clone() })?;
-    let pair = CertifiedKey::from_der(chain, key, provider).map_err(|error| CertificateError::Pair {
-        certificate: file.clone(),
-        key: key_name,
-        reason: match error {
-            rustls::Error::InconsistentKeys(_) => "the key belongs to another certificate".to_owned(),
-            other => other.to_string(),
-        },
-    })?;
-    Ok(Loaded { key: Arc::new(pair), facts, file })
-}
-
-fn problems(host: &Host, one: &Loaded, now: SystemTime) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Some(text) = one.facts.time_problem(now) {
-        problems.push(format!("{} {text}: clients will refuse it", one.file));
-    }
-    let names_host = one.key.end_entity_cert().is_ok_and(|own| inspect::names(own, &ascii(&host.domain)));
-    if !names_host {
-        problems.push(format!(
-            "{} is made for {}, not for the host {}: clients will refuse it",
-            one.file,
-            one.facts.names.join(", "),
-            host.domain
-        ));
-    }
-    problems
+    let kx_groups =
+        vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
 }
 
 /// A domain as certificates and clients' TLS name it: A-labels, and an IPv6 address without its brackets.

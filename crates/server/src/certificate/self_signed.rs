@@ -9,7 +9,8 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsag
 use rjabberd_storage::DataFolder;
 use rustls::crypto::CryptoProvider;
 
-use super::{CertificateError, Loaded, load_pem};
+use super::CertificateError;
+use super::load::{Loaded, pem as load_pem};
 use rjabberd_xmpp::date::civil;
 
 /// Its name in the data folder.

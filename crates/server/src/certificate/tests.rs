@@ -1,22 +1,30 @@
 //! Certificates as files, and the one that a client gets to see.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rjabberd_transport::{TlsInfo, Transport};
 use rjabberd_xmpp::sasl::{Mechanism, ScramHash};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConnection, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ServerConnection, SignatureScheme,
+};
+use sha2::Digest;
 
+use super::load::Loaded;
 use super::*;
+use crate::config::CertificateFiles;
 
-fn host(domain: &str, certificate: Option<CertificateFiles>) -> Host {
+pub(super) fn host(domain: &str, certificate: Option<CertificateFiles>) -> Host {
     Host {
         domain: domain.to_owned(),
         registration: false,
         mechanisms: vec![Mechanism::Scram(ScramHash::Sha256)],
         certificate,
+        external_ca: None,
         contact: Default::default(),
     }
 }
@@ -28,7 +36,12 @@ fn folder() -> (tempfile::TempDir, DataFolder) {
 }
 
 /// Writes a certificate for these names, valid between two days from now.
-fn write(folder: &tempfile::TempDir, name: &str, names: &[&str], years: (i32, i32)) -> CertificateFiles {
+pub(super) fn write(
+    folder: &tempfile::TempDir,
+    name: &str,
+    names: &[&str],
+    years: (i32, i32),
+) -> CertificateFiles {
     let key = rcgen::KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = rcgen::CertificateParams::new(names).unwrap();
@@ -121,7 +134,7 @@ fn each_host_answers_with_its_own_certificate() {
     let files = write(&folder, "b", &["b.example"], (2020, 2090));
     let hosts = [host("a.example", None), host("b.example", Some(files)), host("bücher.example", None)];
     let certificates = Arc::new(Certificates::load(&hosts, &data).unwrap());
-    let config = certificates.server_config(false).unwrap();
+    let config = certificates.server_config(false, TlsVersion::V12).unwrap();
     let own = ["a.example", "xn--bcher-kva.example"];
     assert_eq!(seen(config.clone(), "a.example", &[]).unwrap(), own);
     assert_eq!(seen(config.clone(), "B.example", &[]).unwrap(), ["b.example"]);
@@ -136,7 +149,7 @@ fn each_host_answers_with_its_own_certificate() {
 fn direct_tls_speaks_xmpp_and_nothing_else() {
     let (_folder, data) = folder();
     let certificates = Arc::new(Certificates::load(&[host("localhost", None)], &data).unwrap());
-    let direct = certificates.server_config(true).unwrap();
+    let direct = certificates.server_config(true, TlsVersion::V12).unwrap();
     assert!(seen(direct.clone(), "localhost", &[b"xmpp-client"]).is_ok());
     assert!(seen(direct.clone(), "localhost", &[]).is_ok());
     assert!(seen(direct, "localhost", &[b"h2"]).is_err());
@@ -148,7 +161,7 @@ fn the_self_signed_certificate_is_made_once_and_anew_for_other_hosts() {
     let load = |domains: &[&str]| {
         let hosts: Vec<Host> = domains.iter().map(|domain| host(domain, None)).collect();
         let certificates = Certificates::load(&hosts, &data).unwrap();
-        let der = certificates.loaded.read()[0].key.cert[0].clone();
+        let der = certificates.of_hosts.read()[0].loaded.key.cert[0].clone();
         (der, certificates.describe())
     };
     let (first, lines) = load(&["localhost", "[::1]"]);
@@ -179,11 +192,14 @@ fn a_certificate_that_cannot_be_used_is_told_in_one_line() {
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "").unwrap();
     let missing = folder.path().join("missing");
+    let text = folder.path().join("text.pem");
+    std::fs::write(&text, b"\xff\x00 no PEM").unwrap();
+    let future = write(&folder, "future", &["a.example"], (2089, 2090));
     let old = write(&folder, "old", &["a.example"], (2001, 2002));
     let place = folder.path().display().to_string();
     let check = |certificate: &PathBuf, key: &PathBuf, domain: &str, line: &str| {
         let files = CertificateFiles { certificate: certificate.clone(), key: key.clone() };
-        let lines = super::check(&[host(domain, Some(files))], SystemTime::now());
+        let lines = super::check(&[host(domain, Some(files))], SystemTime::now()).faults;
         let lines: Vec<String> = lines.iter().map(|line| line.replace(&place, "")).collect();
         if line.is_empty() { assert_eq!(lines, [""; 0]) } else { assert_eq!(lines, [line]) }
     };
@@ -214,6 +230,18 @@ fn a_certificate_that_cannot_be_used_is_told_in_one_line() {
     );
     check(&old.certificate, &old.key, "a.example", "/old.pem expired on 2002-01-01: clients will refuse it");
     check(
+        &future.certificate,
+        &future.key,
+        "a.example",
+        "/future.pem is valid only from 2089-01-01: clients will refuse it",
+    );
+    check(
+        &text,
+        &good.key,
+        "a.example",
+        "/text.pem holds no certificate: it must be PEM with BEGIN CERTIFICATE in it",
+    );
+    check(
         &good.certificate,
         &good.key,
         "b.example",
@@ -225,7 +253,8 @@ fn a_certificate_that_cannot_be_used_is_told_in_one_line() {
 fn a_wildcard_is_made_for_one_label() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(&folder, "wild", &["*.chat.example"], (2020, 2090));
-    let problems = |domain: &str| super::check(&[host(domain, Some(files.clone()))], SystemTime::now()).len();
+    let problems =
+        |domain: &str| super::check(&[host(domain, Some(files.clone()))], SystemTime::now()).faults.len();
     assert_eq!((problems("a.chat.example"), problems("b.a.chat.example")), (0, 1));
 }
 
@@ -235,12 +264,14 @@ fn a_reload_takes_the_new_file_and_a_bad_one_changes_nothing() {
     let files = write(&folder, "a", &["a.example", "old.example"], (2020, 2090));
     let certificates =
         Arc::new(Certificates::load(&[host("a.example", Some(files.clone()))], &data).unwrap());
-    let config = certificates.server_config(false).unwrap();
+    let config = certificates.server_config(false, TlsVersion::V12).unwrap();
     write(&folder, "a", &["a.example", "new.example"], (2020, 2090));
-    certificates.reload(&data).unwrap();
+    let reloaded = certificates.reload(&data, SystemTime::now());
+    assert_eq!(reloaded, Reloaded { changed: true, kept: Vec::new() });
     assert_eq!(seen(config.clone(), "a.example", &[]).unwrap(), ["a.example", "new.example"]);
     std::fs::write(&files.key, "").unwrap();
-    assert!(certificates.reload(&data).is_err());
+    let reloaded = certificates.reload(&data, SystemTime::now());
+    assert!(!reloaded.changed && reloaded.kept.len() == 1, "{reloaded:?}");
     assert_eq!(seen(config, "a.example", &[]).unwrap(), ["a.example", "new.example"]);
 }
 
@@ -257,4 +288,227 @@ fn a_certificate_of_tomorrow_is_not_valid_today() {
     assert_eq!(problem(0).as_deref(), Some("is valid only from 1970-01-02"));
     assert_eq!(problem(86_400), None);
     assert_eq!(problem(3 * 86_400).as_deref(), Some("expired on 1970-01-03"));
+}
+
+/// A client that takes any certificate.
+fn client(versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(TakesAll))
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// What the server knows of one connection, and the client after it has read a byte (and its tickets).
+fn meet(config: &Arc<ServerConfig>, client: &Arc<ClientConfig>, name: &str) -> (TlsInfo, ClientConnection) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut connection = ClientConnection::new(client.clone(), name).unwrap();
+    let meeting = std::thread::spawn(move || {
+        let mut byte = [0];
+        let mut stream = rustls::Stream::new(&mut connection, &mut peer);
+        stream.flush().unwrap();
+        io::Read::read_exact(&mut stream, &mut byte).unwrap();
+        connection
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let info = runtime.block_on(async {
+        let transport = Transport::new(accepted).unwrap();
+        transport.start_tls(config.clone()).unwrap();
+        let info = std::future::poll_fn(|context| transport.poll_handshake(context)).await.unwrap();
+        assert_eq!(std::future::poll_fn(|context| transport.poll_write(context, b"!")).await.unwrap(), 1);
+        info
+    });
+    (info, meeting.join().unwrap())
+}
+
+#[test]
+fn a_connection_is_bound_to_the_certificate_that_it_was_shown() {
+    let (folder, data) = folder();
+    let files = write(&folder, "b", &["b.example"], (2020, 2090));
+    let hosts = [host("a.example", None), host("b.example", Some(files))];
+    let certificates = Arc::new(Certificates::load(&hosts, &data).unwrap());
+    let config = certificates.server_config(false, TlsVersion::V12).unwrap();
+    let mut seen = Vec::new();
+    for name in ["a.example", "b.example"] {
+        let (info, connection) = meet(&config, &client(&[&TLS13]), name);
+        assert_eq!(info.server_name.as_deref(), Some(name));
+        // Both are signed with ECDSA and SHA-256.
+        let shown = sha2::Sha256::digest(&connection.peer_certificates().unwrap()[0]);
+        assert_eq!(info.end_point.as_deref(), Some(shown.as_slice()));
+        seen.push(info.end_point);
+    }
+    assert_ne!(seen[0], seen[1]);
+}
+
+#[test]
+fn a_session_is_resumed_until_its_certificate_is_another() {
+    for version in [&TLS13, &TLS12] {
+        let (folder, data) = folder();
+        let files = write(&folder, "a", &["a.example"], (2020, 2090));
+        let certificates = Arc::new(Certificates::load(&[host("a.example", Some(files))], &data).unwrap());
+        let config = certificates.server_config(false, TlsVersion::V12).unwrap();
+        let client = client(&[version]);
+        let (first, _) = meet(&config, &client, "a.example");
+        let (again, connection) = meet(&config, &client, "a.example");
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Resumed));
+        assert!(again.is_resumed && !first.is_resumed);
+        assert_eq!(again.end_point, first.end_point);
+        write(&folder, "a", &["a.example"], (2020, 2089));
+        assert!(certificates.reload(&data, SystemTime::now()).changed);
+        let (anew, connection) = meet(&config, &client, "a.example");
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
+        assert!(!anew.is_resumed && anew.end_point != first.end_point);
+        // A reload of the same changes nothing.
+        assert_eq!(certificates.reload(&data, SystemTime::now()), Reloaded::default());
+        assert!(meet(&config, &client, "a.example").0.is_resumed);
+    }
+}
+
+#[test]
+fn nothing_older_than_the_least_version_is_spoken() {
+    let (_folder, data) = folder();
+    let certificates = Arc::new(Certificates::load(&[host("a.example", None)], &data).unwrap());
+    let handshake = |version_min, version| {
+        let config = certificates.server_config(false, version_min).unwrap();
+        let mut client =
+            ClientConnection::new(client(&[version]), ServerName::try_from("a.example").unwrap()).unwrap();
+        let mut server = ServerConnection::new(config).unwrap();
+        pass(&mut |to| client.write_tls(to), &mut |from| server.read_tls(from));
+        server.process_new_packets().map(|_| server.protocol_version())
+    };
+    for (version_min, taken) in [(TlsVersion::V12, true), (TlsVersion::V13, false)] {
+        assert_eq!(handshake(version_min, &TLS12).is_ok(), taken);
+        assert!(handshake(version_min, &TLS13).is_ok());
+    }
+}
+
+#[test]
+fn there_is_no_early_data_and_no_compression() {
+    let (_folder, data) = folder();
+    let certificates = Arc::new(Certificates::load(&[host("a.example", None)], &data).unwrap());
+    let config = certificates.server_config(true, TlsVersion::V12).unwrap();
+    assert_eq!(config.max_early_data_size, 0);
+    assert!(!config.send_half_rtt_data);
+    assert!(config.cert_compressors.is_empty() && config.cert_decompressors.is_empty());
+}
+
+#[test]
+fn the_client_s_order_of_groups_decides_and_no_second_hello_is_asked_for() {
+    let (_folder, data) = folder();
+    let certificates = Arc::new(Certificates::load(&[host("a.example", None)], &data).unwrap());
+    let config = certificates.server_config(false, TlsVersion::V12).unwrap();
+    let check = |kx_groups: Vec<&'static dyn rustls::crypto::SupportedKxGroup>, group: &str| {
+        let provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(TakesAll))
+            .with_no_client_auth();
+        let (info, connection) = meet(&config, &Arc::new(client), "a.example");
+        assert_eq!(info.group, group);
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
+    };
+    check(vec![kx_group::X25519MLKEM768, kx_group::X25519], "X25519MLKEM768");
+    check(vec![kx_group::X25519], "X25519");
+    check(vec![kx_group::SECP256R1], "secp256r1");
+    check(vec![kx_group::X25519, kx_group::X25519MLKEM768], "X25519");
+}
+
+/// What stays in use for the only host.
+fn in_use(certificates: &Certificates) -> Loaded {
+    certificates.of_hosts.read()[0].loaded.clone()
+}
+
+#[test]
+fn a_new_certificate_that_clients_refuse_does_not_take_the_place_of_one_that_they_take() {
+    let (folder, data) = folder();
+    let files = write(&folder, "a", &["a.example"], (2020, 2090));
+    let certificates = Certificates::load(&[host("a.example", Some(files))], &data).unwrap();
+    let first = in_use(&certificates);
+    let place = folder.path().display().to_string();
+    for (names, years, line) in [
+        (["a.example"], (2001, 2002), "/a.pem expired on 2002-01-01: clients will refuse it"),
+        (["a.example"], (2089, 2090), "/a.pem is valid only from 2089-01-01: clients will refuse it"),
+        (
+            ["b.example"],
+            (2020, 2090),
+            "/a.pem is made for b.example, not for the host a.example: clients will refuse it",
+        ),
+    ] {
+        write(&folder, "a", &names, years);
+        let reloaded = certificates.reload(&data, SystemTime::now());
+        assert_eq!(reloaded.kept, [format!("{place}{line}")]);
+        assert!(!reloaded.changed && in_use(&certificates).own == first.own);
+    }
+    // The one of tomorrow is taken when its day has come.
+    write(&folder, "a", &["a.example"], (2089, 2090));
+    let day = SystemTime::UNIX_EPOCH + Duration::from_secs(3_760_000_000);
+    assert!(certificates.reload(&data, day).changed);
+}
+
+#[test]
+fn the_certificate_of_one_host_is_renewed_though_that_of_another_is_broken() {
+    let (folder, data) = folder();
+    let files = ["a", "b"].map(|name| write(&folder, name, &[&format!("{name}.example")], (2020, 2090)));
+    let [a, b] = files.clone();
+    let hosts = [host("a.example", Some(a)), host("b.example", Some(b))];
+    let certificates = Certificates::load(&hosts, &data).unwrap();
+    let before = certificates.of_hosts.read().clone();
+    write(&folder, "a", &["a.example"], (2020, 2089));
+    std::fs::remove_file(&files[1].certificate).unwrap();
+    let reloaded = certificates.reload(&data, SystemTime::now());
+    assert!(reloaded.changed && reloaded.kept.len() == 1, "{reloaded:?}");
+    let after = certificates.of_hosts.read();
+    assert_ne!(after[0].loaded.own, before[0].loaded.own);
+    assert_eq!(after[1].loaded.own, before[1].loaded.own);
+}
+
+#[test]
+fn a_certificate_that_expires_within_two_weeks_is_warned_of() {
+    let (folder, data) = folder();
+    let files = write(&folder, "a", &["a.example"], (2020, 2090));
+    let hosts = [host("a.example", Some(files))];
+    let certificates = Certificates::load(&hosts, &data).unwrap();
+    let end = in_use(&certificates).facts.not_after;
+    let before = |days: u64| end - Duration::from_secs(days * 86_400 + 60);
+    assert_eq!(certificates.expiring(before(14)), [""; 0]);
+    let line = |days| {
+        format!("{} expires on 2090-01-01, in {days} days: renew it", folder.path().join("a.pem").display())
+    };
+    assert_eq!(certificates.expiring(before(13)), [line(13)]);
+    assert_eq!(check(&hosts, before(3)), Checked { faults: Vec::new(), warnings: vec![line(3)] });
+    // Then it is a problem, not a warning.
+    let after = end + Duration::from_secs(60);
+    assert_eq!((certificates.expiring(after).len(), certificates.problems(after).len()), (0, 1));
+}
+
+#[test]
+fn files_that_change_are_loaded_at_the_next_look_and_half_a_change_is_not() {
+    let (folder, data) = folder();
+    let files = write(&folder, "a", &["a.example"], (2020, 2090));
+    let certificates =
+        Arc::new(Certificates::load(&[host("a.example", Some(files.clone()))], &data).unwrap());
+    let mut watch = Watch::new(certificates.clone(), Arc::new(data));
+    watch.look();
+    let first = in_use(&certificates);
+    let other = write(&folder, "other", &["a.example"], (2020, 2089));
+    // First the certificate, and then its key.
+    std::fs::rename(&other.certificate, &files.certificate).unwrap();
+    watch.look();
+    assert_eq!(in_use(&certificates).own, first.own);
+    watch.look();
+    assert_eq!(in_use(&certificates).own, first.own);
+    std::fs::rename(&other.key, &files.key).unwrap();
+    watch.look();
+    let second = in_use(&certificates);
+    assert_ne!(second.own, first.own);
+    std::fs::remove_file(&files.key).unwrap();
+    watch.look();
+    assert_eq!(in_use(&certificates).own, second.own);
 }

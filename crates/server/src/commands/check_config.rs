@@ -12,8 +12,8 @@ use crate::config::{Config, Host, Listener, ListenerTls};
 
 /// Prints `OK` and what matters, or each fault on a line of its own.
 pub(crate) fn check_config(config: &Config) -> ExitCode {
-    let faults = certificate::check(&config.hosts, SystemTime::now());
-    for warning in &config.warnings {
+    let certificate::Checked { faults, warnings } = certificate::check(&config.hosts, SystemTime::now());
+    for warning in config.warnings.iter().chain(&warnings) {
         complain(&format!("warning: {warning}"));
     }
     if !faults.is_empty() {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rjabberd_storage::OfflineLimits;
+use rjabberd_xmpp::sasl::TlsVersion;
 
 use super::hosts;
 use super::listeners;
@@ -38,6 +39,10 @@ pub(super) fn build(mut values: Values, file: Option<&Path>) -> Result<Config, V
         shapers,
         registrations_per_address_max: number_or(&values, &["registration", "per_address_per_hour_max"], 10),
         auth: auth(&values),
+        tls_version_min: match values.text(&["tls", "version_min"]) {
+            Some(found) if found.value == "1.3" => TlsVersion::V13,
+            _ => TlsVersion::V12,
+        },
         limits: limits(&mut values),
         conflict: match values.text(&["sessions", "conflict"]) {
             Some(found) if found.value == "refuse" => Conflict::Refuse,

@@ -1,48 +1,79 @@
 //! The virtual hosts of a config, with the overrides of `[host."…"]` applied.
 
+use std::path::PathBuf;
+
 use rjabberd_xmpp::address::normalise_domain;
 use rjabberd_xmpp::sasl::Mechanism;
 
 use super::contact;
+use super::mechanisms::{self, Chosen};
 use super::settings::{CertificateFiles, Host};
 use super::suggestion;
 use super::values::{Found, Values};
-
-/// The mechanisms where nobody chose, strongest first.
-const MECHANISMS: [&str; 4] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
 
 /// Builds the hosts; faults are noted in `values`.
 pub(super) fn build(values: &mut Values) -> Vec<Host> {
     let domains = domains(values);
     let overrides = overrides(values, &domains);
     let registration = values.boolean_or(&["registration", "enabled"], false);
-    let mechanisms = match values.texts(&["auth", "mechanisms"]) {
-        Some(found) => mechanisms(values, &found),
-        None => MECHANISMS.iter().filter_map(|name| Mechanism::from_name(name)).collect(),
-    };
+    let mechanisms = mechanisms::chosen(values, &[]).unwrap_or_else(Chosen::default);
     let certificate = certificate(values, &[]);
     contact::check(values, &[]);
-    domains
-        .into_iter()
-        .map(|domain| {
-            let written = overrides.iter().find(|(normal, _)| *normal == domain);
-            let own = ["host", written.map_or(domain.as_str(), |(_, written)| written)];
-            let own_mechanisms = values.texts(&below(&own, &["auth", "mechanisms"]));
-            Host {
-                registration: values.boolean_or(&below(&own, &["registration", "enabled"]), registration),
-                mechanisms: match own_mechanisms {
-                    Some(found) => self::mechanisms(values, &found),
-                    None => mechanisms.clone(),
-                },
-                certificate: self::certificate(values, &own).or_else(|| certificate.clone()),
-                contact: contact::build(values, &own),
-                domain,
-            }
-        })
-        .collect()
+    let external_ca = values.text(&["auth", "external_ca"]);
+    let mut hosts = Vec::new();
+    for domain in domains {
+        let written = overrides.iter().find(|(normal, _)| *normal == domain);
+        let own = ["host", written.map_or(domain.as_str(), |(_, written)| written)];
+        let own_mechanisms = mechanisms::chosen(values, &own);
+        let mechanisms = own_mechanisms.as_ref().unwrap_or(&mechanisms);
+        hosts.push(Host {
+            registration: values.boolean_or(&below(&own, &["registration", "enabled"]), registration),
+            external_ca: self::external_ca(values, &own, mechanisms, external_ca.as_ref()),
+            mechanisms: mechanisms.list.clone(),
+            certificate: self::certificate(values, &own).or_else(|| certificate.clone()),
+            contact: contact::build(values, &own),
+            domain,
+        });
+    }
+    if let Some(found) = &external_ca
+        && hosts.iter().all(|host| !host.mechanisms.contains(&Mechanism::External))
+    {
+        values.fault_in(found, &format!("is for nothing: {EXTERNAL_NEEDED}"));
+    }
+    hosts
 }
 
-fn below<'a>(table: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+/// What is missing beside authorities.
+const EXTERNAL_NEEDED: &str = "add \"EXTERNAL\" to auth.mechanisms beside it, or delete it";
+
+/// The authorities of a host's clients: where EXTERNAL is offered, and there alone.
+fn external_ca(
+    values: &mut Values,
+    own: &[&str],
+    mechanisms: &Chosen,
+    common: Option<&Found<String>>,
+) -> Option<PathBuf> {
+    let found = values.text(&below(own, &["auth", "external_ca"]));
+    if !mechanisms.list.contains(&Mechanism::External) {
+        if let Some(found) = &found {
+            values.fault_in(found, &format!("is for nothing: {EXTERNAL_NEEDED}"));
+        }
+        return None;
+    }
+    match found.as_ref().or(common) {
+        Some(found) => Some(values.relative(&found.value, &found.origin)),
+        None => {
+            if let Some(found) = &mechanisms.found {
+                let text = "\"EXTERNAL\" needs auth.external_ca beside it: the file of the authorities that vouch for \
+                            clients' certificates";
+                values.fault_once_in(found, text);
+            }
+            None
+        }
+    }
+}
+
+pub(super) fn below<'a>(table: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
     [table, rest].concat()
 }
 
@@ -87,30 +118,6 @@ fn fault_in_override(normal: &str, domains: &[String], overrides: &[(String, Str
     }
     let (_, other) = overrides.iter().find(|(other, _)| other == normal)?;
     Some(format!("is the same host as {other:?}"))
-}
-
-fn mechanisms(values: &mut Values, found: &Found<Vec<String>>) -> Vec<Mechanism> {
-    let mut mechanisms = Vec::new();
-    let mut all_known = true;
-    for name in &found.value {
-        match Mechanism::from_name(name) {
-            Some(mechanism) if mechanisms.contains(&mechanism) => {
-                values.fault_in(found, &format!("{name:?} is there twice"));
-            }
-            Some(mechanism) => mechanisms.push(mechanism),
-            None => {
-                all_known = false;
-                let question = suggestion::question(name, MECHANISMS);
-                let text = format!("{name:?} is not one of {}{question}", MECHANISMS.join(", "));
-                values.fault_in(found, &text);
-            }
-        }
-    }
-    if all_known && !mechanisms.iter().any(|mechanism| matches!(mechanism, Mechanism::Scram(_))) {
-        let text = "name at least one SCRAM mechanism: only SCRAM keys are stored, never a password";
-        values.fault_in(found, text);
-    }
-    mechanisms
 }
 
 fn certificate(values: &mut Values, table: &[&str]) -> Option<CertificateFiles> {

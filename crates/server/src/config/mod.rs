@@ -14,6 +14,7 @@ mod environment;
 mod file;
 mod hosts;
 mod listeners;
+mod mechanisms;
 mod network;
 mod schema;
 mod settings;

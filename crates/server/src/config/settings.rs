@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rjabberd_im::ContactAddresses;
-use rjabberd_xmpp::sasl::{KeyPlan, Mechanism, ScramHash};
+use rjabberd_xmpp::sasl::{KeyPlan, Mechanism, ScramHash, TlsVersion};
 
 use super::network::Network;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub registrations_per_address_max: u32,
     /// Authentication.
     pub auth: Auth,
+    /// The oldest version of TLS that is spoken.
+    pub tls_version_min: TlsVersion,
     /// Limits and deadlines.
     pub limits: Limits,
     /// What happens when a client asks for a resource that is taken.
@@ -51,10 +53,13 @@ pub struct Host {
     pub domain: String,
     /// In-band registration is on (XEP-0077).
     pub registration: bool,
-    /// Mechanisms to offer, in the order of the config. At least one is SCRAM.
+    /// Mechanisms to offer, in the order of the config. At least one is SCRAM, or ANONYMOUS is the only one. SCRAM with
+    /// channel binding comes with SCRAM.
     pub mechanisms: Vec<Mechanism>,
     /// The configured certificate; `None` is the self-signed one of the data folder.
     pub certificate: Option<CertificateFiles>,
+    /// PEM file of the authorities that vouch for clients' certificates; there exactly where EXTERNAL is offered.
+    pub external_ca: Option<PathBuf>,
     /// Whom to write to about it (XEP-0157).
     pub contact: ContactAddresses,
 }

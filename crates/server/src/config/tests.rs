@@ -1,6 +1,7 @@
 //! Whole configs: what they come to, and the exact lines about what is wrong with them.
 
 use rjabberd_im::ContactAddresses;
+use rjabberd_xmpp::sasl::TlsVersion;
 
 use super::*;
 
@@ -190,12 +191,39 @@ fn what_does_not_fit_together_is_refused() {
     );
     check(
         "[auth]\nmechanisms = [\"PLAIN\"]\n",
-        "2: auth.mechanisms: name at least one SCRAM mechanism: only SCRAM keys are stored, never a password",
+        "2: auth.mechanisms: name at least one SCRAM mechanism, or \"ANONYMOUS\" alone: only SCRAM keys are stored, \
+         never a password",
+    );
+    check(
+        "[auth]\nmechanisms = [\"SCRAM-SHA-1\", \"SCRAM-SHA-256-PLUS\"]\n",
+        "2: auth.mechanisms: \"SCRAM-SHA-256-PLUS\" comes with \"SCRAM-SHA-256\" wherever there is TLS to bind to: \
+         write only that",
+    );
+    check(
+        "[auth]\nmechanisms = [\"SCRAM-SHA-1\", \"HT-SHA-256-EXPR\"]\n",
+        "2: auth.mechanisms: \"HT-SHA-256-EXPR\" is for tokens, which the server offers by itself: delete it",
+    );
+    check(
+        "[auth]\nmechanisms = [\"SCRAM-SHA-1\", \"EXTERNAL\"]\n",
+        "2: auth.mechanisms: \"EXTERNAL\" needs auth.external_ca beside it: the file of the authorities that vouch for \
+         clients' certificates",
+    );
+    check(
+        "[auth]\nexternal_ca = \"ca.pem\"\n",
+        "2: auth.external_ca: is for nothing: add \"EXTERNAL\" to auth.mechanisms beside it, or delete it",
+    );
+    check(
+        "[host.\"localhost\".auth]\nexternal_ca = \"ca.pem\"\n",
+        "2: host.localhost.auth.external_ca: is for nothing: add \"EXTERNAL\" to auth.mechanisms beside it, or delete it",
+    );
+    check(
+        "[tls]\nversion_min = \"1.1\"\n",
+        "2: tls.version_min: \"1.1\" is not one of 1.2, 1.3: did you mean \"1.2\"?",
     );
     check(
         "[auth]\nmechanisms = [\"SCRAM-SHA256\"]\n",
-        "2: auth.mechanisms: \"SCRAM-SHA256\" is not one of SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: \
-         did you mean \"SCRAM-SHA-256\"?",
+        "2: auth.mechanisms: \"SCRAM-SHA256\" is not one of EXTERNAL, SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, \
+         PLAIN, DIGEST-MD5, ANONYMOUS: did you mean \"SCRAM-SHA-256\"?",
     );
     check(
         "store = \"postgres://u:hush@h/d\"\n",
@@ -282,6 +310,36 @@ fn a_host_overrides_what_holds_for_all() {
     assert_eq!(a.mechanisms.len(), 4);
     assert_eq!(a.certificate.as_ref().map(|files| files.certificate.as_path()), Some(Path::new("/all.pem")));
     assert_eq!(b.certificate.as_ref().map(|files| files.key.as_path()), Some(Path::new("/b.key")));
+}
+
+#[test]
+fn mechanisms_that_are_off_by_default_are_chosen_by_name_for_all_or_for_one_host() {
+    let config = load_text(
+        "hosts = [\"a.example\", \"b.example\", \"c.example\"]\n\
+         [auth]\nmechanisms = [\"EXTERNAL\", \"SCRAM-SHA-256\", \"DIGEST-MD5\"]\nexternal_ca = \"/all.pem\"\n\
+         [host.\"b.example\".auth]\nmechanisms = [\"ANONYMOUS\"]\n\
+         [host.\"c.example\".auth]\nexternal_ca = \"/c.pem\"\n",
+        &[],
+    )
+    .unwrap();
+    let names = |host: &Host| host.mechanisms.iter().map(|one| one.name()).collect::<Vec<_>>();
+    let ca = |host: &Host| host.external_ca.as_ref().map(|file| file.display().to_string());
+    let [a, b, c] = &config.hosts[..] else { panic!("three hosts") };
+    assert_eq!(
+        (names(a), ca(a)),
+        (vec!["EXTERNAL", "SCRAM-SHA-256", "DIGEST-MD5"], Some("/all.pem".to_owned()))
+    );
+    assert_eq!((names(b), ca(b)), (vec!["ANONYMOUS"], None));
+    assert_eq!((names(c), ca(c)), (names(a), Some("/c.pem".to_owned())));
+    assert_eq!(config.tls_version_min, TlsVersion::V12);
+    assert_eq!(load_text("tls.version_min = \"1.3\"\n", &[]).unwrap().tls_version_min, TlsVersion::V13);
+}
+
+#[test]
+fn authorities_that_are_missing_for_many_hosts_are_told_once() {
+    let text =
+        "hosts = [\"a.example\", \"b.example\"]\n[auth]\nmechanisms = [\"EXTERNAL\", \"SCRAM-SHA-256\"]\n";
+    assert_eq!(load_text(text, &[]).unwrap_err().len(), 1);
 }
 
 #[test]

@@ -194,4 +194,12 @@ impl Values {
     pub(super) fn fault_in<T>(&mut self, found: &Found<T>, text: &str) {
         self.fault(&found.origin, &found.path, text);
     }
+
+    /// The same, unless it is noted already: several hosts may have the same value.
+    pub(super) fn fault_once_in<T>(&mut self, found: &Found<T>, text: &str) {
+        let line = entry::fault(&found.origin, &found.path, text);
+        if !self.faults.contains(&line) {
+            self.faults.push(line);
+        }
+    }
 }

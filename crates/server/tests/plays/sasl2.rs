@@ -70,7 +70,8 @@ fn a_client_is_in_and_bound_after_two_round_trips_and_talks() {
     client.says("juliet@localhost/balcony", "soft");
     play.client("juliet/balcony").hears("soft").says(&jid, "who is there");
     client.hears("who is there");
-    let log = play.server.wait_for_log(&["romeo@localhost logged in by SCRAM-SHA-256-PLUS (SASL2)", "Player"]);
+    let log =
+        play.server.wait_for_log(&["romeo@localhost logged in by SCRAM-SHA-256-PLUS (SASL2)", "Player"]);
     assert!(!log.contains("A stage"), "{log}");
 }
 
@@ -119,7 +120,8 @@ fn a_token_logs_in_in_one_flight_together_with_the_header() {
     let children = format!("{AGENT}{BIND}<fast xmlns='urn:xmpp:fast:0' count='1'/>{seen}");
     let header = "<stream:stream from='romeo@localhost' to='localhost' version='1.0' xmlns='jabber:client' \
                   xmlns:stream='http://etherx.jabber.org/streams'>";
-    client.sends(&format!("{header}{}", authenticate("HT-SHA-256-EXPR", &ticket.message("romeo"), &children)));
+    client
+        .sends(&format!("{header}{}", authenticate("HT-SHA-256-EXPR", &ticket.message("romeo"), &children)));
     client.gets_header();
     client.gets_features();
     let success = client.takes();
@@ -132,9 +134,12 @@ fn a_token_logs_in_in_one_flight_together_with_the_header() {
     client.opens_stream().starts_tls();
     let children = children.replace(&version, "somewhere-else").replace("count='1'", "count='2'");
     let ticket = HashedToken::new(&token, &client.exporter());
-    client.sends(&format!("{header}{}", authenticate("HT-SHA-256-EXPR", &ticket.message("romeo"), &children)));
+    client
+        .sends(&format!("{header}{}", authenticate("HT-SHA-256-EXPR", &ticket.message("romeo"), &children)));
     client.gets_header();
-    client.gets_features().gets(&format!("<failure xmlns='{SASL2}'><aborted/><config-version-mismatch/></failure>"));
+    client
+        .gets_features()
+        .gets(&format!("<failure xmlns='{SASL2}'><aborted/><config-version-mismatch/></failure>"));
     let success = by_token(&mut client, &token, "<fast xmlns='urn:xmpp:fast:0' count='2'/>");
     assert_eq!(success.name, "success", "{success:?}");
 }
@@ -220,7 +225,9 @@ fn an_upgrade_brings_keys_that_the_account_lacked() {
     play.account("romeo");
     play.server.stop();
     let config = play.server.folder().join("rjabberd.toml");
-    let text = std::fs::read_to_string(&config).unwrap().replace("['SCRAM-SHA-256']", "['SCRAM-SHA-256', 'SCRAM-SHA-512']");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace("['SCRAM-SHA-256']", "['SCRAM-SHA-256', 'SCRAM-SHA-512']");
     std::fs::write(&config, text).unwrap();
     play.server.run();
 
@@ -235,7 +242,8 @@ fn an_upgrade_brings_keys_that_the_account_lacked() {
     let data = client.takes();
     let salt = data.find("salt").unwrap();
     let iterations = salt.attribute("iterations").unwrap().parse().unwrap();
-    let salted = SaltedPassword::new(Hash::Sha512, PASSWORD, &STANDARD.decode(&salt.text).unwrap(), iterations);
+    let salted =
+        SaltedPassword::new(Hash::Sha512, PASSWORD, &STANDARD.decode(&salt.text).unwrap(), iterations);
     client.sends(&format!(
         "<task-data xmlns='{SASL2}'><hash xmlns='urn:xmpp:scram-upgrade:0'>{}</hash></task-data>",
         STANDARD.encode(salted.key())

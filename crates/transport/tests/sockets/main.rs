@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod handshake;
 mod memory;
 mod pair;
 mod plain;
