@@ -112,7 +112,16 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Says directives that it fills in: the right nonce for `@`, the right response for `#`, by what it says of the rest.
+/// The value of a directive that stands after a comma, without quotes.
+fn directive<'a>(said: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = said.split_once(&format!(",{name}="))?;
+    match value.strip_prefix('"') {
+        Some(value) => value.split('"').next(),
+        None => value.split([',', ' ', '\t', '\r']).next(),
+    }
+}
+
+/// Says directives that it fills in: the server's nonce for `@`, and for `#` the response that is right for what it says.
 fn digest(scene: &Scene, said: &[u8]) {
     let Ok(said) = std::str::from_utf8(said) else { return };
     let Outcome::Challenge(challenge, exchange) = begin(scene.mechanism, &scene.setting(), None) else {
@@ -121,17 +130,14 @@ fn digest(scene: &Scene, said: &[u8]) {
     let challenge = String::from_utf8(challenge).expect("text");
     let nonce = challenge.split('"').nth(3).expect("a nonce");
     let said = said.replace('@', nonce);
-    let quoted = |name: &str| {
-        let (_, value) = said.split_once(&format!("{name}=\""))?;
-        value.split('"').next()
-    };
-    let (client_nonce, uri) =
-        (quoted("cnonce").unwrap_or_default(), quoted("digest-uri").unwrap_or_default());
+    let said_nonce = directive(&said, "nonce").unwrap_or(nonce);
+    let client_nonce = directive(&said, "cnonce").unwrap_or_default();
+    let uri = directive(&said, "digest-uri").unwrap_or_default();
     let secret = Md5::digest(format!("romeo:{DOMAIN}:{PASSWORD}"));
-    let a1 = hex(&Md5::digest([&secret[..], format!(":{nonce}:{client_nonce}").as_bytes()].concat()));
+    let a1 = hex(&Md5::digest([&secret[..], format!(":{said_nonce}:{client_nonce}").as_bytes()].concat()));
     let response = |method: &str| {
         let a2 = hex(&Md5::digest(format!("{method}:{uri}")));
-        hex(&Md5::digest(format!("{a1}:{nonce}:00000001:{client_nonce}:auth:{a2}")))
+        hex(&Md5::digest(format!("{a1}:{said_nonce}:00000001:{client_nonce}:auth:{a2}")))
     };
     let message = said.replace('#', &response("AUTHENTICATE"));
     let outcome = exchange.respond(&scene.setting(), message.as_bytes());
@@ -147,7 +153,7 @@ fn digest(scene: &Scene, said: &[u8]) {
     assert!(rjabberd_xmpp::address::normalise_domain(host).is_ok_and(|host| host == DOMAIN), "{message:?}");
     for (name, right) in [("nonce", nonce), ("nc", "00000001"), ("qop", "auth"), ("realm", DOMAIN)] {
         // Where it is written plainly.
-        let value = quoted(&format!(",{name}")).filter(|value| !value.contains('\\'));
+        let value = directive(&said, name).filter(|value| !value.contains('\\'));
         assert!(value.is_none_or(|value| value.eq_ignore_ascii_case(right)), "{message:?}");
     }
     match exchange.respond(&scene.setting(), b"") {
