@@ -7,15 +7,19 @@
 mod checker;
 mod differential;
 mod expat;
+mod jid;
 mod machine;
 mod mutation;
 mod proxy;
+mod sasl;
 mod xml;
 
 pub use checker::checker;
 pub use differential::{Summary, differential};
+pub use jid::jid;
 pub use machine::machine;
 pub use proxy::proxy;
+pub use sasl::sasl;
 pub use xml::{framer_and_reader, header};
 
 /// A fuzz target: takes any bytes, panics if something does not hold.
@@ -26,8 +30,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("checker", checker),
     ("framer_and_reader", framer_and_reader),
     ("header", header),
+    ("jid", jid),
     ("machine", machine),
     ("proxy", proxy),
+    ("sasl", sasl),
 ];
 
 /// The frames that [`differential`] begins with: the corpus of [`checker`].

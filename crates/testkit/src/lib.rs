@@ -33,7 +33,7 @@ pub use log::Log;
 pub use node::Node;
 pub use pieces::{Piece, Pieces};
 pub use play::{PASSWORD, Play};
-pub use scram::{Hash, SaltedPassword, Scram};
+pub use scram::{Hash, HashedToken, SaltedPassword, Scram};
 pub use server::{Server, alive, localhost_config};
 pub use stream::{Fault, Stream};
 
