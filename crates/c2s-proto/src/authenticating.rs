@@ -1,62 +1,140 @@
-//! SASL (RFC 6120, 6): from `<auth/>` to `<success/>` or `<failure/>`.
+//! SASL, by the profile of RFC 6120 (6) and by that of XEP-0388: from the client's first word to the end of the
+//! mechanism. What a login by XEP-0388 brings along is `finishing`'s.
 //!
 //! The mechanisms are step functions in `rjabberd_xmpp::sasl`; here they meet the stream: their texts, the questions that
 //! they ask of the outside, the count of failures. What a client sends here is never kept in a form that can be printed.
 
 use rjabberd_xml::{Element, Fragment};
 use rjabberd_xmpp::{
-    StreamCondition, StreamError, address, ns,
+    BareJid, StreamCondition, StreamError, address, ns,
     sasl::{
-        self, Checking as CheckingPassword, Exchange, LookUp, Mechanism, Offered, Outcome, SaslFailure,
-        Setting,
+        self, Checking as CheckingPassword, Credentials, Evidence, Exchange, LookUp, Mechanism, Offered,
+        Outcome, SaslFailure, Setting, Wanted,
     },
 };
 
 use crate::{
-    Action, Answer, Ask, LoggedIn, Order, State,
+    Action, Answer, Ask, KeyOrder, LoggedIn, Order, State,
     closing::{Leaving, Voice},
     features,
+    finishing::Login,
     negotiating::{AwaitingFeature, AwaitingRestart},
+    sasl2::{self, BadRequest, Request},
     speech,
 };
+
+/// How SASL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// RFC 6120, 6.
+    Core,
+    /// XEP-0388.
+    Extensible,
+}
 
 /// One handshake: the stream below it, and the mechanism that the client chose.
 pub(crate) struct Attempt {
     below: AwaitingFeature,
     mechanism: Mechanism,
+    /// What was asked for with it, by XEP-0388; `None` by RFC 6120.
+    request: Option<Box<Request>>,
+    /// The account that it is for, once the client has said so.
+    account: Option<BareJid>,
+    /// What the store has of it, where the client would bring more (XEP-0480).
+    stored: Option<Credentials>,
+    /// When the store answered, in seconds since 1970.
+    now_unix_s: i64,
 }
 
 impl Attempt {
     /// Takes `<auth/>`.
     pub(crate) fn begin(below: AwaitingFeature, auth: &Fragment, out: &mut Vec<Action>) -> State {
         let named = auth.attribute("mechanism").and_then(Mechanism::from_name);
+        let offer = features::offer(&below.negotiation, &below.opened.host);
         let host = below.negotiation.host(&below.opened.host);
-        let mechanism = match features::offered_mechanism(&below.negotiation, host, named) {
+        let mechanism = match features::offered_mechanism(&below.negotiation, host, &offer.sasl, named) {
             Ok(mechanism) => mechanism,
-            Err(failure) => return Attempt::fail(below, named, failure, out),
+            Err(failure) => return Attempt::refuse(below, Profile::Core, named, failure, out),
         };
-        let attempt = Attempt { below, mechanism };
-        let outcome = match data(auth) {
+        let initial = data(Profile::Core, auth);
+        Attempt::new(below, mechanism, None).start(initial, out)
+    }
+
+    /// Takes `<authenticate/>` (XEP-0388, 2.3).
+    pub(crate) fn begin_extensible(
+        below: AwaitingFeature,
+        authenticate: &Fragment,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let named = authenticate.attribute("mechanism").and_then(Mechanism::from_name);
+        let offer = features::offer(&below.negotiation, &below.opened.host);
+        let parsed = Request::read(
+            authenticate,
+            offer,
+            named.is_some_and(|named| matches!(named, Mechanism::Token(_))),
+        );
+        let (request, initial) = match parsed {
+            Ok(parsed) => parsed,
+            Err(BadRequest::OtherConfig) => return sasl2::other_config(below, out),
+            Err(BadRequest::Malformed) => {
+                return Attempt::refuse(
+                    below,
+                    Profile::Extensible,
+                    named,
+                    SaslFailure::MalformedRequest,
+                    out,
+                );
+            }
+        };
+        let is_token = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Token(token) if offer.tokens.contains(token));
+        let host = below.negotiation.host(&below.opened.host);
+        let mechanism = match named.filter(is_token) {
+            Some(token) => Ok(token),
+            None => features::offered_mechanism(&below.negotiation, host, &offer.sasl2, named),
+        };
+        match mechanism {
+            Ok(mechanism) => Attempt::new(below, mechanism, Some(Box::new(request))).start(initial, out),
+            Err(failure) => Attempt::refuse(below, Profile::Extensible, named, failure, out),
+        }
+    }
+
+    fn new(below: AwaitingFeature, mechanism: Mechanism, request: Option<Box<Request>>) -> Attempt {
+        Attempt { below, mechanism, request, account: None, stored: None, now_unix_s: 0 }
+    }
+
+    fn profile(&self) -> Profile {
+        if self.request.is_some() { Profile::Extensible } else { Profile::Core }
+    }
+
+    fn start(self, initial: Result<Option<Vec<u8>>, SaslFailure>, out: &mut Vec<Action>) -> State {
+        let outcome = match initial {
             Ok(initial) => {
-                attempt.with_setting(|setting| sasl::begin(mechanism, setting, initial.as_deref()))
+                self.with_setting(|setting| sasl::begin(self.mechanism, setting, initial.as_deref()))
             }
             Err(failure) => Outcome::Failure(failure),
         };
-        attempt.advance(outcome, out)
+        self.advance(outcome, out)
+    }
+
+    fn offered(&self) -> &Offered {
+        let offer = features::offer(&self.below.negotiation, &self.below.opened.host);
+        match self.profile() {
+            Profile::Core => &offer.sasl,
+            Profile::Extensible => &offer.sasl2,
+        }
     }
 
     fn with_setting(&self, step: impl FnOnce(&Setting<'_>) -> Outcome) -> Outcome {
         let AwaitingFeature { negotiation, opened } = &self.below;
-        let host = negotiation.host(&opened.host);
-        let offered = Offered::new(host.mechanisms.clone(), Vec::new());
+        let once = format!("{}.{}", opened.id, negotiation.failures);
         step(&Setting {
             domain: &opened.host,
             channel: negotiation.channel.as_deref(),
-            offered: &offered,
-            fakes: &host.fakes,
-            once: "",
-            client: None,
-            count: None,
+            offered: self.offered(),
+            fakes: &negotiation.host(&opened.host).fakes,
+            once: &once,
+            client: self.request.as_ref().and_then(|request| request.client),
+            count: self.request.as_ref().and_then(|request| request.count),
         })
     }
 
@@ -65,15 +143,12 @@ impl Attempt {
         match outcome {
             Outcome::Challenge(challenge, exchange) => {
                 let text = sasl::encode(&challenge);
-                speech::element(&Element::new("challenge", ns::SASL).with_text(text), out);
+                let namespace = namespace(self.profile());
+                speech::element(&Element::new("challenge", namespace).with_text(text), out);
                 State::AwaitingResponse(Box::new(AwaitingResponse { attempt: self, exchange }))
             }
             Outcome::LookUp(look_up) => match address::account(look_up.username(), &self.below.opened.host) {
-                Ok(account) => {
-                    let ask = self.below.negotiation.next_ask();
-                    out.push(Action::LoadCredentials(ask, account));
-                    State::LookingUp(Box::new(LookingUp { attempt: self, ask, look_up }))
-                }
+                Ok(account) => self.look_up(look_up, account, out),
                 Err(address::BadAddress) => self.failed(SaslFailure::NotAuthorized, out),
             },
             Outcome::Check(check, checking) => {
@@ -81,50 +156,125 @@ impl Attempt {
                 out.push(Action::CheckPassword(ask, check));
                 State::Checking(Box::new(Checking { attempt: self, ask, checking }))
             }
-            Outcome::Success { username, data, .. } => self.succeed(&username, data.as_deref(), out),
+            Outcome::Success { username, data, evidence } => self.succeed(&username, data, evidence, out),
             Outcome::Failure(failure) => self.failed(failure, out),
         }
     }
 
-    fn succeed(self, username: &str, data: Option<&[u8]>, out: &mut Vec<Action>) -> State {
-        let AwaitingFeature { negotiation, opened } = self.below;
-        let Ok(account) = address::account(username, &opened.host) else {
-            let below = AwaitingFeature { negotiation, opened };
-            return Attempt::fail(below, Some(self.mechanism), SaslFailure::NotAuthorized, out);
-        };
-        // RFC 6120, 6.4.6: who the client said it is, if nobody else can have written it.
-        if negotiation.channel.is_some() && opened.from.as_ref().is_some_and(|from| *from != account) {
-            return Leaving::from(AwaitingFeature { negotiation, opened })
-                .refuse(StreamCondition::InvalidFrom, out);
+    fn look_up(mut self, look_up: LookUp, account: BareJid, out: &mut Vec<Action>) -> State {
+        let ask = self.below.negotiation.next_ask();
+        let client = self.request.as_ref().and_then(|request| request.client);
+        self.account = Some(account.clone());
+        match (look_up.wants(), client) {
+            (Wanted::Credentials, _) => out.push(Action::LoadCredentials(ask, account)),
+            (Wanted::Tokens, Some(client)) => out.push(Action::LoadTokens(ask, account, client)),
+            (Wanted::Tokens, None) => return self.failed(SaslFailure::MalformedRequest, out),
         }
+        State::LookingUp(Box::new(LookingUp { attempt: self, ask, look_up }))
+    }
+
+    fn succeed(
+        self,
+        username: &str,
+        data: Option<Vec<u8>>,
+        evidence: Evidence,
+        out: &mut Vec<Action>,
+    ) -> State {
+        let opened = &self.below.opened;
+        let Ok(account) = address::account(username, &opened.host) else {
+            return self.failed(SaslFailure::NotAuthorized, out);
+        };
+        let guest = matches!(evidence, Evidence::Nothing);
+        // RFC 6120, 6.4.6: who the client said it is, if nobody else can have written it.
+        let secure = self.below.negotiation.channel.is_some();
+        if !guest && secure && opened.from.as_ref().is_some_and(|from| *from != account) {
+            return match self.profile() {
+                Profile::Core => Leaving::from(self.below).refuse(StreamCondition::InvalidFrom, out),
+                // XEP-0388, 2.3.
+                Profile::Extensible => self.failed(SaslFailure::InvalidAuthzid, out),
+            };
+        }
+        let witness = match evidence {
+            Evidence::Stronger(witness, credentials) => {
+                let order = KeyOrder { account: account.clone(), witness, credentials };
+                out.push(Action::StoreKeys(None, Box::new(order)));
+                Evidence::Other
+            }
+            other => other,
+        };
+        let software = self.request.as_ref().and_then(|request| request.software.clone());
+        let logged_in =
+            LoggedIn { account, mechanism: self.mechanism, sasl2: self.request.is_some(), guest, software };
+        let Attempt { below, request, stored, now_unix_s, .. } = self;
+        match request {
+            None => Attempt::restart(below, logged_in, data.as_deref(), out),
+            Some(request) => {
+                Login::new(below, logged_in, *request, data, witness, stored, now_unix_s).go_on(out)
+            }
+        }
+    }
+
+    /// `<success/>` of RFC 6120: a new stream follows.
+    fn restart(below: AwaitingFeature, login: LoggedIn, data: Option<&[u8]>, out: &mut Vec<Action>) -> State {
+        let negotiation = below.negotiation;
         let text = data.map(sasl::encode_success).unwrap_or_default();
         speech::element(&Element::new("success", ns::SASL).with_text(text), out);
         out.push(Action::Order(Order::NewStream(negotiation.settings.limits)));
-        out.push(Action::Authenticated(Box::new(LoggedIn {
-            account: account.clone(),
-            mechanism: self.mechanism,
-            sasl2: false,
-            guest: false,
-            software: None,
-        })));
-        State::AwaitingRestart(Box::new(AwaitingRestart { negotiation, account }))
+        let (account, guest) = (login.account.clone(), login.guest);
+        out.push(Action::Authenticated(Box::new(login)));
+        State::AwaitingRestart(Box::new(AwaitingRestart { negotiation, account, guest }))
     }
 
     fn failed(self, failure: SaslFailure, out: &mut Vec<Action>) -> State {
-        Attempt::fail(self.below, Some(self.mechanism), failure, out)
+        let failed =
+            Failed { profile: self.profile(), mechanism: Some(self.mechanism), account: self.account };
+        failed.say(self.below, failure, Vec::new(), out)
     }
 
-    /// Says `<failure/>`; too many of them end the stream (RFC 6120, 6.4.5). Each counts, aborted ones too: each may have
-    /// cost a question to the store.
+    /// Says that a word of SASL came out of place.
     pub(crate) fn fail(
-        mut below: AwaitingFeature,
+        below: AwaitingFeature,
+        profile: Profile,
+        failure: SaslFailure,
+        out: &mut Vec<Action>,
+    ) -> State {
+        Attempt::refuse(below, profile, None, failure, out)
+    }
+
+    fn refuse(
+        below: AwaitingFeature,
+        profile: Profile,
         mechanism: Option<Mechanism>,
         failure: SaslFailure,
         out: &mut Vec<Action>,
     ) -> State {
+        Failed { profile, mechanism, account: None }.say(below, failure, Vec::new(), out)
+    }
+}
+
+/// An attempt that failed.
+pub(crate) struct Failed {
+    pub(crate) profile: Profile,
+    pub(crate) mechanism: Option<Mechanism>,
+    pub(crate) account: Option<BareJid>,
+}
+
+impl Failed {
+    /// Says `<failure/>`, with what else there is to say; too many of them end the stream (RFC 6120, 6.4.5). Each counts,
+    /// aborted ones too: each may have cost a question to the store.
+    pub(crate) fn say(
+        self,
+        mut below: AwaitingFeature,
+        failure: SaslFailure,
+        reasons: Vec<Element>,
+        out: &mut Vec<Action>,
+    ) -> State {
+        // XEP-0388, 2.6.2: the condition is that of RFC 6120, whatever the profile.
         let condition = Element::new(failure.name(), ns::SASL);
-        speech::element(&Element::new("failure", ns::SASL).with_child(condition), out);
-        out.push(Action::AuthenticationFailed(mechanism, failure, None));
+        let mut element = Element::new("failure", namespace(self.profile)).with_child(condition);
+        reasons.into_iter().for_each(|reason| element.push(reason));
+        speech::element(&element, out);
+        out.push(Action::AuthenticationFailed(self.mechanism, failure, self.account));
         below.negotiation.failures += 1;
         if below.negotiation.failures >= below.negotiation.settings.sasl_failures_max {
             let error = StreamError::new(StreamCondition::PolicyViolation)
@@ -135,13 +285,23 @@ impl Attempt {
     }
 }
 
-/// What stands in `<auth/>` or `<response/>`.
-fn data(fragment: &Fragment) -> Result<Option<Vec<u8>>, SaslFailure> {
-    let text = fragment.text().map_err(|_| SaslFailure::MalformedRequest)?;
-    sasl::decode(&text)
+fn namespace(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Core => ns::SASL,
+        Profile::Extensible => ns::SASL2,
+    }
 }
 
-/// The store is asked for the keys of an account.
+/// What stands in `<auth/>` or `<response/>`.
+fn data(profile: Profile, fragment: &Fragment) -> Result<Option<Vec<u8>>, SaslFailure> {
+    let text = fragment.text().map_err(|_| SaslFailure::MalformedRequest)?;
+    match profile {
+        Profile::Core => sasl::decode(&text),
+        Profile::Extensible => sasl2::decode(&text).map(Some),
+    }
+}
+
+/// The store is asked for the keys of an account, or for the tokens of its client.
 pub struct LookingUp {
     attempt: Attempt,
     pub(crate) ask: Ask,
@@ -149,12 +309,21 @@ pub struct LookingUp {
 }
 
 impl LookingUp {
-    pub(crate) fn answered(self, answer: Answer, out: &mut Vec<Action>) -> State {
+    pub(crate) fn answered(mut self, answer: Answer, out: &mut Vec<Action>) -> State {
         match answer {
             Answer::Credentials { credentials, nonce } => {
                 let below = &self.attempt.below;
                 let fakes = &below.negotiation.host(&below.opened.host).fakes;
                 let outcome = self.look_up.answer(credentials.as_ref(), fakes, &nonce);
+                let upgrades = |request: &Request| !request.upgrades.is_empty();
+                if self.attempt.request.as_deref().is_some_and(upgrades) {
+                    self.attempt.stored = credentials;
+                }
+                self.attempt.advance(outcome, out)
+            }
+            Answer::Tokens { tokens, now_unix_s } => {
+                let outcome = self.look_up.answer_tokens(tokens.as_ref(), now_unix_s);
+                self.attempt.now_unix_s = now_unix_s;
                 self.attempt.advance(outcome, out)
             }
             // RFC 6120, 6.5.11.
@@ -180,8 +349,8 @@ pub struct Checking {
 impl Checking {
     pub(crate) fn answered(self, answer: Answer, out: &mut Vec<Action>) -> State {
         match answer {
-            Answer::PasswordChecked(right) => {
-                let outcome = self.checking.answer(right);
+            Answer::PasswordChecked(verdict) => {
+                let outcome = self.checking.answer(verdict);
                 self.attempt.advance(outcome, out)
             }
             Answer::Unavailable(_) => self.attempt.failed(SaslFailure::TemporaryAuthFailure, out),
@@ -204,9 +373,10 @@ pub struct AwaitingResponse {
 
 impl AwaitingResponse {
     pub(crate) fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
+        let profile = self.attempt.profile();
         match (fragment.name(), fragment.namespace()) {
-            ("response", ns::SASL) => {
-                let outcome = match data(&fragment) {
+            ("response", said) if said == namespace(profile) => {
+                let outcome = match data(profile, &fragment) {
                     Ok(response) => {
                         let response = response.unwrap_or_default();
                         self.attempt.with_setting(|setting| self.exchange.respond(setting, &response))
@@ -215,11 +385,13 @@ impl AwaitingResponse {
                 };
                 self.attempt.advance(outcome, out)
             }
-            ("abort", ns::SASL) => self.attempt.failed(SaslFailure::Aborted, out),
+            ("abort", said) if said == namespace(profile) => self.attempt.failed(SaslFailure::Aborted, out),
             // RFC 6120, 5.3.4: TLS comes before SASL, not in the middle of it.
             ("starttls", ns::TLS) => Leaving::from(self).starttls_refused(out),
             // RFC 6120, 6.4.2: another `<auth/>` discards the handshake; so does all else that may come now.
-            _ => self.attempt.below.element(fragment, out),
+            _ if profile == Profile::Core => self.attempt.below.element(fragment, out),
+            // XEP-0388, 2.4: nothing else may come.
+            _ => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
         }
     }
 }

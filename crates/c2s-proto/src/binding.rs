@@ -25,20 +25,29 @@ const RETRIES_MAX: u32 = 5;
 pub struct AwaitingBind {
     negotiation: Negotiation,
     pub(crate) account: BareJid,
+    /// The account is made for this session.
+    guest: bool,
     lang: Option<String>,
     refused: u32,
 }
 
 impl AwaitingBind {
-    pub(crate) fn new(negotiation: Negotiation, account: BareJid, lang: Option<String>) -> AwaitingBind {
-        AwaitingBind { negotiation, account, lang, refused: 0 }
+    pub(crate) fn new(
+        negotiation: Negotiation,
+        account: BareJid,
+        guest: bool,
+        lang: Option<String>,
+    ) -> AwaitingBind {
+        AwaitingBind { negotiation, account, guest, lang, refused: 0 }
     }
 
     pub(crate) fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
         match (fragment.name(), fragment.namespace()) {
             ("starttls", ns::TLS) => return Leaving::from(self).starttls_refused(out),
             // RFC 4422, 3.8: one success per stream; RFC 6120, 4.9.3.12: an action of negotiation that may not be.
-            (_, ns::SASL) => return Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
+            (_, ns::SASL | ns::SASL2) => {
+                return Leaving::from(self).refuse(StreamCondition::NotAuthorized, out);
+            }
             (_, ns::CLIENT) => (),
             _ => return Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
         }
@@ -81,7 +90,7 @@ impl AwaitingBind {
         match wanted_resource(&request, &self.account) {
             Ok(resource) => {
                 let ask = self.negotiation.next_ask();
-                out.push(Action::Claim(ask, self.account.clone(), resource, false));
+                out.push(Action::Claim(ask, self.account.clone(), resource, self.guest));
                 State::Claiming(Box::new(Claiming { bind: self, ask, request }))
             }
             Err(BadBind) => self.refuse(&request, &StanzaError::new(Condition::BadRequest), out),

@@ -46,7 +46,9 @@ impl Established {
             // RFC 6120, 5.4.2.2.
             ("starttls", ns::TLS) => return Leaving::from(*self).starttls_refused(out),
             // RFC 4422, 3.8; RFC 6120, 4.9.3.12.
-            (_, ns::SASL) => return Leaving::from(*self).refuse(StreamCondition::NotAuthorized, out),
+            (_, ns::SASL | ns::SASL2) => {
+                return Leaving::from(*self).refuse(StreamCondition::NotAuthorized, out);
+            }
             (_, ns::CLIENT) => (),
             _ => return Leaving::from(*self).refuse(StreamCondition::UnsupportedStanzaType, out),
         }

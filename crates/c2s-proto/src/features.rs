@@ -2,13 +2,20 @@
 //!
 //! The order is that of XEP-0170: TLS, in-band registration, SASL, resource binding.
 
+use bytes::Bytes;
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     ns,
-    sasl::{Mechanism, SaslFailure},
+    sasl::{self, Mechanism, Offered, SaslFailure, ScramHash},
 };
 
-use crate::{HostSettings, TlsPolicy, negotiating::Negotiation};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    HostSettings, TlsPolicy,
+    negotiating::Negotiation,
+    offers::{self, Offer},
+};
 
 /// Whether STARTTLS may be used now.
 pub(crate) fn starttls_offered(negotiation: &Negotiation) -> bool {
@@ -29,20 +36,63 @@ pub(crate) fn registration_offered(negotiation: &Negotiation, host: &HostSetting
 pub(crate) fn offered_mechanism(
     negotiation: &Negotiation,
     host: &HostSettings,
+    offered: &Offered,
     named: Option<Mechanism>,
 ) -> Result<Mechanism, SaslFailure> {
     if tls_owed(negotiation) {
         return Err(SaslFailure::EncryptionRequired);
     }
-    let known = named.filter(|mechanism| host.mechanisms.contains(mechanism));
-    match (known.ok_or(SaslFailure::InvalidMechanism)?, &negotiation.channel) {
-        (Mechanism::Plain, None) if !host.plain_without_tls => Err(SaslFailure::EncryptionRequired),
-        (mechanism, _) => Ok(mechanism),
+    match named.ok_or(SaslFailure::InvalidMechanism)? {
+        mechanism if offered.mechanisms.contains(&mechanism) => Ok(mechanism),
+        mechanism if negotiation.channel.is_none() && host.mechanisms.contains(&mechanism) => {
+            Err(SaslFailure::EncryptionRequired)
+        }
+        _ => Err(SaslFailure::InvalidMechanism),
     }
 }
 
-/// The features of a stream that is not authenticated.
-pub(crate) fn before_authentication(negotiation: &Negotiation, host: &HostSettings) -> Element {
+/// What a stream is offered that is not authenticated.
+pub(crate) fn offer<'a>(negotiation: &'a Negotiation, domain: &str) -> &'a Offer {
+    let host = negotiation.host(domain);
+    host.offers.before(negotiation.channel.as_deref(), domain, || make_offer(negotiation, host, domain))
+}
+
+fn make_offer(negotiation: &Negotiation, host: &HostSettings, domain: &str) -> Offer {
+    let channel = negotiation.channel.as_deref();
+    let bindings = channel.map(|channel| channel.bindings()).unwrap_or_default();
+    let usable = if tls_owed(negotiation) {
+        Vec::new()
+    } else {
+        offers::usable(&host.mechanisms, channel, domain, host.plain_without_tls)
+    };
+    // XEP-0388, 3: only after TLS. What is historic has no place in it.
+    let modern = usable.iter().copied().filter(|mechanism| *mechanism != Mechanism::DigestMd5).collect();
+    let sasl2 = if channel.is_some() { Offered::new(modern, bindings.clone()) } else { Offered::default() };
+    let mut offer = Offer {
+        features: Bytes::new(),
+        sasl: Offered::new(usable, bindings),
+        sasl2,
+        tokens: match channel {
+            Some(channel) if host.token_rotation_s.is_some() => offers::usable_tokens(channel),
+            _ => Vec::new(),
+        },
+        config_version: String::new(),
+    };
+    let mut features = before_authentication(negotiation, host, &offer);
+    if !offer.sasl2.mechanisms.is_empty() {
+        // XEP-0509, 2.3.1: a hash of all the rest.
+        let hash = Sha256::digest(offers::written(&features));
+        offer.config_version = sasl::encode(&hash[..12]);
+        let version = Element::new("config-version", ns::CONFIG_VERSION)
+            .with_attribute("scheme", "opaque")
+            .with_attribute("value", offer.config_version.as_str());
+        features.push(version);
+    }
+    offer.features = offers::written(&features);
+    offer
+}
+
+fn before_authentication(negotiation: &Negotiation, host: &HostSettings, offer: &Offer) -> Element {
     let mut features = Element::new("features", ns::STREAM);
     if tls_owed(negotiation) {
         let required = Element::new("required", ns::TLS);
@@ -55,25 +105,66 @@ pub(crate) fn before_authentication(negotiation: &Negotiation, host: &HostSettin
     if host.registration {
         features.push(Element::new("register", ns::REGISTER_FEATURE));
     }
-    let mut mechanisms = Element::new("mechanisms", ns::SASL);
-    for mechanism in &host.mechanisms {
-        if offered_mechanism(negotiation, host, Some(*mechanism)).is_ok() {
-            mechanisms.push(Element::new("mechanism", ns::SASL).with_text(mechanism.name()));
-        }
+    if !offer.sasl.mechanisms.is_empty() {
+        features.push(mechanism_list("mechanisms", ns::SASL, &offer.sasl.mechanisms));
     }
-    if mechanisms.children().next().is_some() {
-        features.push(mechanisms);
+    if !offer.sasl2.mechanisms.is_empty() {
+        features.push(authentication(host, offer));
+    }
+    // XEP-0440: next to the mechanisms, of whichever profile.
+    if offer.sasl.binds() {
+        features.push(offers::channel_binding(&offer.sasl.bindings));
     }
     push_common(&mut features, host, limits(&negotiation.settings.limits_before));
     features
 }
 
-/// The features of a stream that is authenticated and has no resource yet (RFC 6120, 7.4).
-pub(crate) fn before_binding(negotiation: &Negotiation, host: &HostSettings) -> Element {
+fn mechanism_list(name: &str, namespace: &str, mechanisms: &[Mechanism]) -> Element {
+    let mut list = Element::new(name, namespace);
+    for mechanism in mechanisms {
+        list.push(Element::new("mechanism", namespace).with_text(mechanism.name()));
+    }
+    list
+}
+
+/// `<authentication/>` (XEP-0388, 2.1) with what may be asked for inside of it.
+fn authentication(host: &HostSettings, offer: &Offer) -> Element {
+    let mut inline = Element::new("inline", ns::SASL2).with_child(Element::new("bind", ns::BIND2));
+    if !offer.tokens.is_empty() {
+        let mut fast = Element::new("fast", ns::FAST);
+        for token in &offer.tokens {
+            fast.push(Element::new("mechanism", ns::FAST).with_text(token.name()));
+        }
+        inline.push(fast);
+    }
+    let mut authentication =
+        mechanism_list("authentication", ns::SASL2, &offer.sasl2.mechanisms).with_child(inline);
+    // XEP-0480, 2.1: the same for everybody, or it would tell who has which keys.
+    for hash in &host.fakes.plan().hashes {
+        authentication.push(Element::new("upgrade", ns::SASL_UPGRADE).with_text(upgrade_task(*hash)));
+    }
+    authentication
+}
+
+/// The name of the task that brings keys for a hash (XEP-0480, 2.1).
+pub(crate) fn upgrade_task(hash: ScramHash) -> String {
+    format!("UPGR-{}", hash.mechanism_name())
+}
+
+/// The features of a stream that is authenticated (RFC 6120, 7.4): without a resource yet, or bound while it logged in.
+pub(crate) fn authenticated(negotiation: &Negotiation, domain: &str, is_bound: bool) -> Bytes {
+    let host = negotiation.host(domain);
+    let make = || after_authentication(negotiation, host, is_bound);
+    if is_bound { host.offers.bound(make) } else { host.offers.unbound(make) }
+}
+
+fn after_authentication(negotiation: &Negotiation, host: &HostSettings, is_bound: bool) -> Element {
     let mut features = Element::new("features", ns::STREAM);
-    features.push(Element::new("bind", ns::BIND));
-    let optional = Element::new("optional", ns::SESSION);
-    features.push(Element::new("session", ns::SESSION).with_child(optional));
+    if !is_bound {
+        features.push(Element::new("bind", ns::BIND));
+        let optional = Element::new("optional", ns::SESSION);
+        features.push(Element::new("session", ns::SESSION).with_child(optional));
+    }
     // RFC 6121, 2.6.1 and 3.4: merely informative.
     features.push(Element::new("ver", ns::ROSTER_VERSIONS));
     features.push(Element::new("sub", ns::PRE_APPROVAL));

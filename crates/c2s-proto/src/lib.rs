@@ -18,13 +18,17 @@ mod binding;
 mod closing;
 mod established;
 mod features;
+mod finishing;
 mod liveness;
 mod negotiating;
+mod offers;
 mod presence;
 mod registering;
+mod sasl2;
 mod speech;
+mod upgrading;
 
 pub use action::{Action, CloseReason, Deadline, KeyOrder, LoggedIn, Order, Resource, TokenOrder};
 pub use input::{Answer, Ask, ClaimRefused, ControlInput, Fresh, Input, LostReason, TokenGone, Unavailable};
-pub use settings::{HostSettings, Settings, TlsPolicy};
+pub use settings::{HostSettings, Offers, Settings, TlsPolicy};
 pub use state::{Session, State};

@@ -17,7 +17,7 @@ use rjabberd_xmpp::{
 
 use crate::{
     Action, Ask, CloseReason, Deadline, Fresh, HostSettings, Order, Settings, State, TlsPolicy,
-    authenticating::Attempt,
+    authenticating::{Attempt, Profile},
     binding::AwaitingBind,
     closing::{Leaving, Voice},
     features,
@@ -63,6 +63,8 @@ pub(crate) struct Opened {
     pub(crate) lang: Option<String>,
     /// Who the client says it is.
     pub(crate) from: Option<BareJid>,
+    /// The identifier of the stream.
+    pub(crate) id: String,
 }
 
 impl Opened {
@@ -71,6 +73,7 @@ impl Opened {
         header: &Header,
         settings: &Settings,
         pinned: Option<&str>,
+        fresh: &Fresh,
     ) -> Result<Opened, StreamError> {
         let header = StreamHeader::from_xml(header)?;
         let host = match (&header.to, pinned) {
@@ -87,14 +90,15 @@ impl Opened {
             host: host.to_owned(),
             lang: header.lang,
             from: header.from.map(|from| from.into_bare()),
+            id: fresh.stream_id.clone(),
         })
     }
 
     /// Writes our header and these features.
-    fn answer(&self, id: &str, features: &Element, out: &mut Vec<Action>) {
+    fn answer(&self, features: &[u8], out: &mut Vec<Action>) {
         let mut bytes = BytesMut::new();
-        speech::header(&self.host, self.from.as_ref(), id, &mut bytes);
-        features.write(ns::CLIENT, &mut bytes);
+        speech::header(&self.host, self.from.as_ref(), &self.id, &mut bytes);
+        bytes.extend_from_slice(features);
         out.push(Action::Write(bytes.freeze()));
     }
 }
@@ -152,12 +156,12 @@ impl AwaitingHeader {
         if negotiation.settings.tls == TlsPolicy::Direct && negotiation.channel.is_none() {
             return Leaving::from(AwaitingHeader { negotiation, pinned: self.pinned }).out_of_turn(out);
         }
-        let opened = match Opened::from_header(header, &negotiation.settings, self.pinned.as_deref()) {
+        let opened = match Opened::from_header(header, &negotiation.settings, self.pinned.as_deref(), &fresh)
+        {
             Ok(opened) => opened,
             Err(error) => return refusal(header, &negotiation.settings, fresh).stream_error(error, out),
         };
-        let features = features::before_authentication(&negotiation, negotiation.host(&opened.host));
-        opened.answer(&fresh.stream_id, &features, out);
+        opened.answer(&features::offer(&negotiation, &opened.host).features, out);
         State::AwaitingFeature(Box::new(AwaitingFeature { negotiation, opened }))
     }
 }
@@ -183,10 +187,16 @@ impl AwaitingFeature {
         match (fragment.name(), fragment.namespace()) {
             ("starttls", ns::TLS) => self.starttls(out),
             ("auth", ns::SASL) => Attempt::begin(self, &fragment, out),
+            ("authenticate", ns::SASL2) => Attempt::begin_extensible(self, &fragment, out),
+            // XEP-0388: as with the profile of RFC 6120.
+            ("abort", ns::SASL2) => Attempt::fail(self, Profile::Extensible, SaslFailure::Aborted, out),
+            ("response", ns::SASL2) => {
+                Attempt::fail(self, Profile::Extensible, SaslFailure::MalformedRequest, out)
+            }
             // RFC 6120, 6.4.4: whatever was to be aborted, the answer is the same.
-            ("abort", ns::SASL) => Attempt::fail(self, None, SaslFailure::Aborted, out),
+            ("abort", ns::SASL) => Attempt::fail(self, Profile::Core, SaslFailure::Aborted, out),
             // RFC 6120, 6.5.8: a response to no challenge.
-            ("response", ns::SASL) => Attempt::fail(self, None, SaslFailure::MalformedRequest, out),
+            ("response", ns::SASL) => Attempt::fail(self, Profile::Core, SaslFailure::MalformedRequest, out),
             (_, ns::CLIENT) => self.stanza(fragment, out),
             // RFC 6120, 4.9.3.24.
             _ => Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
@@ -272,13 +282,15 @@ impl From<StartingTls> for Leaving {
 pub struct AwaitingRestart {
     pub(crate) negotiation: Negotiation,
     pub(crate) account: BareJid,
+    /// The account is made for this session.
+    pub(crate) guest: bool,
 }
 
 impl AwaitingRestart {
     pub(crate) fn header(self, header: &Header, fresh: Fresh, out: &mut Vec<Action>) -> State {
-        let AwaitingRestart { negotiation, account } = self;
-        let opened = match Opened::from_header(header, &negotiation.settings, Some(account.domain().as_str()))
-        {
+        let AwaitingRestart { negotiation, account, guest } = self;
+        let host = account.domain().as_str();
+        let opened = match Opened::from_header(header, &negotiation.settings, Some(host), &fresh) {
             // RFC 6120, 4.9.3.9: who has logged in is no longer a matter of opinion.
             Ok(Opened { from: Some(from), .. }) if from != account => {
                 Err(StreamCondition::InvalidFrom.into())
@@ -289,9 +301,8 @@ impl AwaitingRestart {
             Ok(opened) => opened,
             Err(error) => return refusal(header, &negotiation.settings, fresh).stream_error(error, out),
         };
-        let features = features::before_binding(&negotiation, negotiation.host(&opened.host));
-        opened.answer(&fresh.stream_id, &features, out);
-        State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, opened.lang)))
+        opened.answer(&features::authenticated(&negotiation, &opened.host, false), out);
+        State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, guest, opened.lang)))
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::sasl::{FakeSalts, Mechanism};
 
+pub use crate::offers::Offers;
+
 /// Whether TLS is offered and demanded on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsPolicy {
@@ -30,6 +32,8 @@ pub struct HostSettings {
     pub registration: bool,
     /// Stream features that stand in every feature list (caps, XEP-0115).
     pub features: Vec<Element>,
+    /// What was made of all this for the clients so far; it begins empty.
+    pub offers: Offers,
     /// Which keys its accounts have, and fake answers for unknown users.
     pub fakes: FakeSalts,
     /// Seconds after which a token of FAST is replaced by a new one when it is used (XEP-0484, 3.5); `None` offers none.

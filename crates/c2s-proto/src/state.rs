@@ -14,8 +14,10 @@ use crate::{
     binding::{AwaitingBind, Claiming},
     closing::{Leaving, Voice, after_close},
     established::Established,
+    finishing::Finishing,
     negotiating::{AwaitingFeature, AwaitingHeader, AwaitingRestart, StartingTls},
     registering::Registering,
+    upgrading::AwaitingTask,
 };
 
 /// What is owed to others when a session ends; survives a stream error and a panic.
@@ -43,6 +45,10 @@ pub enum State {
     Checking(Box<Checking>),
     /// The client's answer to a challenge.
     AwaitingResponse(Box<AwaitingResponse>),
+    /// The client's part of a task of its login (XEP-0480).
+    AwaitingTask(Box<AwaitingTask>),
+    /// What the login of XEP-0388 brings along: keys, a token, a resource.
+    Finishing(Box<Finishing>),
     /// The answer to a registration.
     Registering(Box<Registering>),
     /// The stream header after authentication.
@@ -144,6 +150,7 @@ impl State {
         match self {
             State::AwaitingFeature(state) => state.element(fragment, out),
             State::AwaitingResponse(state) => state.element(fragment, out),
+            State::AwaitingTask(state) => state.element(&fragment, out),
             State::AwaitingBind(state) => state.element(fragment, out),
             State::Established(state) => state.element(fragment, out),
             other => Leaving::from(other).out_of_turn(out),
@@ -154,6 +161,7 @@ impl State {
         match self {
             State::LookingUp(state) => state.answered(answer, out),
             State::Checking(state) => state.answered(answer, out),
+            State::Finishing(state) => state.answered(answer, out),
             State::Registering(state) => state.answered(answer, out),
             State::Claiming(state) => state.answered(answer, out),
             State::Deferred(state, _) => state.answered(answer, out),
@@ -191,6 +199,7 @@ impl State {
         match self {
             State::LookingUp(state) => state.ask == ask,
             State::Checking(state) => state.ask == ask,
+            State::Finishing(state) => state.ask == ask,
             State::Registering(state) => state.ask == ask,
             State::Claiming(state) => state.ask == ask,
             State::Deferred(_, awaited) => *awaited == ask,
@@ -212,11 +221,13 @@ impl State {
             | State::AwaitingFeature(_)
             | State::StartingTls(_)
             | State::AwaitingResponse(_)
+            | State::AwaitingTask(_)
             | State::AwaitingRestart(_)
             | State::AwaitingBind(_)
             | State::Established(_) => true,
             State::LookingUp(_)
             | State::Checking(_)
+            | State::Finishing(_)
             | State::Registering(_)
             | State::Claiming(_)
             | State::Deferred(..)
@@ -239,6 +250,8 @@ impl State {
             State::LookingUp(_) => "looking_up",
             State::Checking(_) => "checking",
             State::AwaitingResponse(_) => "awaiting_response",
+            State::AwaitingTask(_) => "awaiting_task",
+            State::Finishing(_) => "finishing",
             State::Registering(_) => "registering",
             State::AwaitingRestart(_) => "awaiting_restart",
             State::AwaitingBind(_) => "awaiting_bind",
@@ -279,6 +292,8 @@ impl From<State> for Leaving {
             State::LookingUp(state) => (*state).into(),
             State::Checking(state) => (*state).into(),
             State::AwaitingResponse(state) => (*state).into(),
+            State::AwaitingTask(state) => (*state).into(),
+            State::Finishing(state) => (*state).into(),
             State::Registering(state) => (*state).into(),
             State::AwaitingRestart(state) => (*state).into(),
             State::AwaitingBind(state) => (*state).into(),

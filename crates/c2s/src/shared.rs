@@ -14,6 +14,9 @@ use rustls::{ServerConfig, pki_types::CertificateDer};
 
 use crate::Counters;
 
+/// Finds the accounts that a client's certificates name.
+pub type Vouch = Box<dyn Fn(&[CertificateDer<'static>]) -> Vec<BareJid> + Send + Sync>;
+
 /// What all client streams of a listener share.
 pub struct Shared {
     /// What the machine is told of the config.
@@ -41,7 +44,7 @@ pub struct Shared {
     /// How long attempts to log in have to wait.
     pub brake: Box<dyn LoginBrake>,
     /// The accounts that a client's certificates name and that an authority of their host vouches for.
-    pub vouch: Box<dyn Fn(&[CertificateDer<'static>]) -> Vec<BareJid> + Send + Sync>,
+    pub vouch: Vouch,
     /// How long tokens of FAST are good (XEP-0484).
     pub token_lifetime: Duration,
     /// Clients of one account that may have tokens.

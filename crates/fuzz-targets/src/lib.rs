@@ -7,19 +7,28 @@
 mod checker;
 mod differential;
 mod expat;
+mod machine;
 mod mutation;
+mod proxy;
 mod xml;
 
 pub use checker::checker;
 pub use differential::{Summary, differential};
+pub use machine::machine;
+pub use proxy::proxy;
 pub use xml::{framer_and_reader, header};
 
 /// A fuzz target: takes any bytes, panics if something does not hold.
 pub type Target = fn(&[u8]);
 
 /// All targets, by the name of their corpus.
-pub const TARGETS: &[(&str, Target)] =
-    &[("checker", checker), ("framer_and_reader", framer_and_reader), ("header", header)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("checker", checker),
+    ("framer_and_reader", framer_and_reader),
+    ("header", header),
+    ("machine", machine),
+    ("proxy", proxy),
+];
 
 /// The frames that [`differential`] begins with: the corpus of [`checker`].
 pub fn seeds() -> Vec<Vec<u8>> {

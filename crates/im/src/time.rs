@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rjabberd_xml::Element;
-use rjabberd_xmpp::{Condition, ns};
+use rjabberd_xmpp::{Condition, date::date_time, ns};
 
 use crate::services::{Clock, Feature, Question, Reply, Target};
 
@@ -39,78 +39,8 @@ impl Feature for Time {
     }
 }
 
-/// The time in the dateTime profile of XEP-0082, in whole seconds of UTC: `2006-12-19T17:58:35Z`. What is before 1970
-/// is a clock that was never set, and comes out as 1970.
+/// A time in the dateTime profile of XEP-0082.
 pub fn utc(time: SystemTime) -> String {
-    const DAY_S: u64 = 24 * 60 * 60;
-    let unix_s = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, second) = (unix_s / DAY_S, unix_s % DAY_S);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// The Gregorian date of a day, counted from 1970-01-01. Years begin in March here, so that a leap day is the last day.
-fn date(days: u64) -> (u64, u64, u64) {
-    const DAYS_400_YEARS: u64 = 146_097;
-    const DAYS_TO_1970: u64 = 719_468; // from 0000-03-01
-    let days = days + DAYS_TO_1970;
-    let (period, day) = (days / DAYS_400_YEARS, days % DAYS_400_YEARS);
-    // Leap days that came before in this period: one in 4 years, none in 100, one in 400.
-    let leap_days = day / 1_460 - day / 36_524 + day / (DAYS_400_YEARS - 1);
-    let year = (day - leap_days) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    // Months from March on have 31, 30, 31, 30, 31 days, again and again: 153 days in five.
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (period * 400 + year + next_year, month, day_of_month)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    /// Each checked with `date -u -d @SECONDS`.
-    #[test]
-    fn a_time_is_written_in_utc() {
-        for (unix_s, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (1_166_551_115, "2006-12-19T17:58:35Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_800, "2000-03-01T00:00:00Z"),
-            (978_220_800, "2000-12-31T00:00:00Z"),
-            (1_709_164_800, "2024-02-29T00:00:00Z"),
-            (1_740_787_200, "2025-03-01T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (4_107_456_000, "2100-02-28T00:00:00Z"),
-        ] {
-            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(unix_s)), text);
-        }
-        assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn each_day_of_four_centuries_follows_the_one_before() {
-        let days_in = |year: u64, month: u64| match month {
-            2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        let (mut year, mut month, mut day) = (1970, 1, 1);
-        for days in 0..150_000 {
-            assert_eq!(date(days), (year, month, day), "day {days}");
-            day += 1;
-            if day > days_in(year, month) {
-                (month, day) = (month + 1, 1);
-            }
-            if month > 12 {
-                (year, month) = (year + 1, 1);
-            }
-        }
-    }
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    date_time(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -1,15 +1,19 @@
 //! Accepts connections within limits and hands each socket to the `start` function that it was given.
 //!
-//! Knows nothing of streams, TLS or arbiters. Invariant: whatever `accept` answers, the loop goes on, and never spins:
+//! Knows nothing of streams, TLS or arbiters. In front of a connection from a proxy that the config names it reads a PROXY
+//! header, and from then on the connection is the client's that the header names. Invariant: whatever `accept` answers, the loop goes on, and never spins:
 //! after an error that would repeat at once (no file descriptors left) it pauses.
 
 mod bind;
 mod census;
 pub mod messages;
+mod pace;
+mod proxied;
+pub mod proxy;
 
 use std::{
     io,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -23,6 +27,9 @@ use tokio::{net::TcpListener, time::Sleep};
 pub use bind::bind;
 pub use census::{Admission, Census, CensusLimits, Refusal, Shared, block};
 use messages::StopAccepting;
+pub use proxied::{PROXIED, Proxied};
+use proxied::{Told, Waiting};
+use proxy::Origin;
 
 /// Counters of all listeners.
 pub static LISTENER: Kind = Kind::new("listener");
@@ -34,8 +41,11 @@ const LOGGED_PER_SECOND_MAX: u32 = 50;
 /// Connections accepted in one turn before the neighbours run.
 const ACCEPTED_PER_TURN_MAX: u32 = 64;
 
-/// What becomes of an accepted socket.
-pub type Start = Arc<dyn Fn(TcpStream, Admission) + Send + Sync>;
+/// What becomes of an accepted socket; with the client's address, canonical.
+pub type Start = Arc<dyn Fn(TcpStream, SocketAddr, Admission) + Send + Sync>;
+
+/// Whether an address is that of a proxy which begins every connection with a PROXY header.
+pub type Proxies = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Accepts on one address.
 pub struct Listener {
@@ -43,6 +53,8 @@ pub struct Listener {
     who: Arc<str>,
     socket: TcpListener,
     census: Arc<Census>,
+    proxies: Proxies,
+    waiting: Waiting,
     start: Start,
     pause: Option<Pin<Box<Sleep>>>,
     lines: LineQuota,
@@ -58,39 +70,63 @@ impl Listener {
         name: String,
         socket: std::net::TcpListener,
         census: Arc<Census>,
+        proxies: Proxies,
         start: Start,
     ) -> io::Result<Port<StopAccepting>> {
         let socket = TcpListener::from_std(socket)?;
         let lines = LineQuota::new(LOGGED_PER_SECOND_MAX);
         let alive = Alive::new(&LISTENER);
         let who = format!("{alive} {name}").into();
-        let listener = Listener { who, socket, census, start, pause: None, lines, alive };
+        let waiting = Waiting::default();
+        let listener = Listener { who, socket, census, proxies, waiting, start, pause: None, lines, alive };
         Ok(Port::new(Actor::start(listener), Mailbox::new(&LISTENER, 16, usize::MAX)))
     }
 
-    fn admit(&self, socket: tokio::net::TcpStream, peer: SocketAddr) {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let admission = match Census::admit(&self.census, peer.ip()) {
+    fn accepted(&mut self, socket: tokio::net::TcpStream, peer: SocketAddr) {
+        let peer = canonical(peer);
+        if !(self.proxies)(peer.ip()) {
+            return self.admit(socket, peer, Census::admit(&self.census, peer.ip()), "");
+        }
+        if let Err(why) = self.waiting.push(socket, peer) {
+            self.log(format_args!("Refused PROXY header from {peer}: {why}"));
+        }
+    }
+
+    fn told(&mut self, Told { socket, proxy, origin }: Told) {
+        match origin {
+            Ok(Origin::Client(client)) => {
+                let admission = Census::admit(&self.census, client.ip());
+                self.admit(socket, client, admission, &format!(" through {proxy}"));
+            }
+            Ok(Origin::Proxy) => self.admit(socket, proxy, Census::admit_proxy(&self.census), ""),
+            Err(why) => self.log(format_args!("Refused PROXY header from {proxy}: {why}")),
+        }
+    }
+
+    fn admit(
+        &self,
+        socket: tokio::net::TcpStream,
+        peer: SocketAddr,
+        admission: Result<Admission, Refusal>,
+        through: &str,
+    ) {
+        let admission = match admission {
             Ok(admission) => admission,
             Err(refusal) => {
-                self.log(format_args!("Refused connection from {peer}: {refusal}"));
-                return;
+                return self.log(format_args!("Refused connection from {peer}{through}: {refusal}"));
             }
         };
-        match socket.into_std() {
-            Ok(socket) => {
-                let local = socket.local_addr().map(|local| (local.ip().to_canonical(), local.port()));
-                match local {
-                    Ok((ip, port)) => {
-                        let local = SocketAddr::new(ip, port);
-                        self.log(format_args!("Accepted connection {peer} -> {local}"));
-                        (self.start)(socket, admission);
-                    }
-                    // It was reset between accept and here.
-                    Err(error) => self.log(format_args!("Lost connection from {peer} at once: {error}")),
-                }
+        // An error: it was reset between accept and here.
+        let socket = match socket.into_std() {
+            Ok(socket) => socket,
+            Err(error) => return self.log(format_args!("Cannot take over connection from {peer}: {error}")),
+        };
+        match socket.local_addr().map(canonical) {
+            Ok(local) => {
+                self.log(format_args!("Accepted connection {peer} -> {local}{through}"));
+                (self.start)(socket, peer, admission);
             }
-            Err(error) => self.log(format_args!("Cannot take over connection from {peer}: {error}")),
+            Err(error) => self.log(format_args!("Lost connection from {peer} at once: {error}")),
         }
     }
 
@@ -116,7 +152,7 @@ impl Listener {
             }
             match self.socket.poll_accept(task) {
                 Poll::Pending => return,
-                Poll::Ready(Ok((socket, peer))) => self.admit(socket, peer),
+                Poll::Ready(Ok((socket, peer))) => self.accepted(socket, peer),
                 Poll::Ready(Err(error)) if concerns_one_connection(&error) => {
                     log::debug!(target: "listener:accept", "{}: {error}", self.who);
                 }
@@ -128,6 +164,10 @@ impl Listener {
         }
         task.waker().wake_by_ref();
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {
@@ -156,6 +196,10 @@ impl ActorFuture<Listener> for Accepting {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         listener.poll_accept(task);
+        // After accepting, so that whoever has come since is polled once and wakes us.
+        while let Poll::Ready(told) = listener.waiting.poll(task) {
+            listener.told(told);
+        }
         Poll::Pending
     }
 }

@@ -23,20 +23,26 @@ const LONG: Duration = Duration::from_secs(20);
 struct Stage {
     address: SocketAddr,
     census: Arc<Census>,
-    started: Receiver<(TcpStream, Admission)>,
+    started: Receiver<(TcpStream, SocketAddr, Admission)>,
     port: Port<StopAccepting>,
 }
 
 impl Stage {
     fn new(connections_max: usize, per_address_max: usize) -> Stage {
+        Stage::with_proxies(connections_max, per_address_max, |_| false)
+    }
+
+    fn with_proxies(connections_max: usize, per_address_max: usize, proxies: fn(IpAddr) -> bool) -> Stage {
         let shared = Box::new(|address: IpAddr| address == IpAddr::from([127, 0, 0, 9]));
-        let census = Census::new(CensusLimits { connections_max, per_address_max, shared });
+        let limits = CensusLimits { connections_max, per_address_max, per_address_per_s_max: 1_000, shared };
+        let census = Census::new(limits);
         let socket = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
         let address = socket.local_addr().unwrap();
         let (start, started) = channel();
         // Who comes when the test is over is dropped.
-        let start = Arc::new(move |socket, admission| drop(start.send((socket, admission))));
-        let port = Listener::start("c2s".to_owned(), socket, census.clone(), start).unwrap();
+        let start = Arc::new(move |socket, peer, admission| drop(start.send((socket, peer, admission))));
+        let port =
+            Listener::start("c2s".to_owned(), socket, census.clone(), Box::new(proxies), start).unwrap();
         Stage { address, census, started, port }
     }
 
@@ -66,6 +72,12 @@ impl Stage {
 
     /// The next connection that was let in.
     async fn starts(&self) -> (TcpStream, Admission) {
+        let (socket, _, admission) = self.starts_from().await;
+        (socket, admission)
+    }
+
+    /// The same, with whose it is.
+    async fn starts_from(&self) -> (TcpStream, SocketAddr, Admission) {
         self.until("started", || self.started.try_recv().ok()).await
     }
 
@@ -140,4 +152,67 @@ async fn a_burst_is_let_in_whole() {
         held.push(stage.starts().await);
     }
     assert_eq!(stage.census.counts(), (200, 200, 0));
+}
+
+/// Every connection is a proxy's.
+fn behind_proxies() -> Stage {
+    Stage::with_proxies(3_000, 2, |_| true)
+}
+
+#[actix_rt::test]
+async fn a_header_names_the_client_and_what_follows_it_stays_in_the_socket() {
+    let stage = behind_proxies();
+    let mut proxy = stage.connects();
+    proxy.write_all(b"PROXY TCP4 192.0.2.7 198.51.100.1 54804 5222\r\nhello").unwrap();
+    let (mut socket, client, _admission) = stage.starts_from().await;
+    assert_eq!(client, "192.0.2.7:54804".parse().unwrap());
+    socket.set_nonblocking(false).unwrap();
+    let mut heard = [0; 5];
+    socket.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+}
+
+#[actix_rt::test]
+async fn the_limit_of_an_address_is_that_of_the_client_and_not_of_the_proxy() {
+    let stage = behind_proxies();
+    let mut held = Vec::new();
+    let mut comes = |line: &str| {
+        let mut proxy = stage.connects();
+        proxy.write_all(line.as_bytes()).unwrap();
+        held.push(proxy.try_clone().unwrap());
+        proxy
+    };
+    let mut clients = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        comes(&format!("PROXY TCP4 {client} 198.51.100.1 1 2\r\n"));
+        clients.push(stage.starts_from().await);
+    }
+    for _ in 0..3 {
+        comes("PROXY UNKNOWN\r\n");
+        clients.push(stage.starts_from().await);
+    }
+    let last = comes("PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n");
+    stage.refuses(1, last).await;
+    assert_eq!(stage.census.refusals(), [("all", 0), ("address", 1), ("rate", 0)]);
+}
+
+#[actix_rt::test]
+async fn so_many_wait_for_their_header_and_the_newest_over_it_is_refused() {
+    let stage = behind_proxies();
+    // As many as may wait, all silent.
+    let mut silent: Vec<TcpStream> = (0..1024).map(|_| stage.connects()).collect();
+    let mut refused = stage.connects();
+    refused.set_nonblocking(true).unwrap();
+    let ended = || match refused.read(&mut [0; 1]) {
+        Ok(0) => Some(()),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Some(()),
+        _ => None,
+    };
+    stage.until("refused", ended).await;
+    // Those that wait are served all the same, and make room.
+    silent[500].write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    stage.starts().await;
+    stage.connects().write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    stage.starts().await;
+    assert_eq!(stage.census.counts().0, 0, "who waits is not let in yet, and both have gone again");
 }

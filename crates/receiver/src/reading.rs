@@ -143,7 +143,7 @@ impl Receiver {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    COUNTERS.refused();
+                    COUNTERS.refused(&error);
                     log::debug!(target: "receiver:refused", "{} {error}", self.alive);
                     events.push(Event::Refused(error));
                     input = &[];

@@ -5,7 +5,6 @@
 pub mod accounts;
 mod allocator;
 mod brake;
-mod calendar;
 pub mod certificate;
 pub mod command_line;
 pub mod commands;

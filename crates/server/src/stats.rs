@@ -17,6 +17,8 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "connections": admitted,
         "connections_accepted": accepted,
         "connections_refused": refused,
+        "connections_refused_by": named(&system.census.refusals()),
+        "proxied": proxied(),
         "actors": actors(),
         "arbiters": arbiters(system),
         "streams_closed": system.counters.closed_by_reason(),
@@ -71,9 +73,20 @@ fn receivers() -> Value {
         "bytes": received.bytes,
         "keepalives": received.keepalives,
         "xml_refused": received.refused,
+        "xml_refused_by": named(&received.refused_by),
         "pauses": received.pauses,
         "paused_ms": received.paused_ms,
     })
+}
+
+/// Connections that came through proxies.
+fn proxied() -> Value {
+    let (accepted, refused) = rjabberd_listener::PROXIED.counts();
+    json!({ "connections": accepted, "headers_refused": refused })
+}
+
+fn named(counts: &[(&'static str, u64)]) -> Map<String, Value> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect()
 }
 
 fn stanzas(system: &System) -> Value {

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, LoginBrake, NoBrake, Shaping, Shared, Times};
-use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
+use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
 use rjabberd_im::{Im, Services};
 use rjabberd_listener::messages::StopAccepting;
 use rjabberd_listener::{Admission, Census, CensusLimits, Listener};
@@ -27,7 +27,6 @@ use rjabberd_session_manager::{
 };
 use rjabberd_storage::{RosterEvent, Store};
 use rjabberd_transport::{Accepted, memory};
-use rjabberd_xml::Limits;
 use rjabberd_xmpp::sasl::FakeSalts;
 use rjabberd_xmpp::{BareJid, FullJid};
 
@@ -180,7 +179,7 @@ pub async fn start(
         });
         let entrance = Entrance { shared, census: census.clone(), arbiters: arbiters.clone() };
         if let Some(socket) = socket {
-            listeners.push(listen(&listener.name, socket, entrance.clone())?);
+            listeners.push(listen(&listener, socket, entrance.clone())?);
         }
         entrances.push((listener.name, entrance));
     }
@@ -219,6 +218,7 @@ fn census_limits(config: &Config) -> CensusLimits {
     CensusLimits {
         connections_max: config.limits.connections_max,
         per_address_max: config.limits.connections_per_address_max,
+        per_address_per_s_max: config.limits.connections_per_address_per_s_max,
         shared: shared_networks(config),
     }
 }
@@ -229,18 +229,20 @@ fn login_brake(config: &Config, delays: &LoginDelays) -> Box<dyn LoginBrake> {
 }
 
 fn listen(
-    name: &str,
+    listener: &config::Listener,
     socket: std::net::TcpListener,
     entrance: Entrance,
 ) -> Result<rjabberd_actors::Port<StopAccepting>, StartError> {
     let address = socket.local_addr()?;
     let census = entrance.census.clone();
-    let start = move |socket: std::net::TcpStream, admission| {
-        if !entrance.start(socket.into(), admission) {
+    let start = move |socket: std::net::TcpStream, client, admission| {
+        if !entrance.start(Accepted::TcpFrom(socket, client), admission) {
             log::error!(target: "server:start", "an arbiter is gone; a connection was dropped");
         }
     };
-    let port = Listener::start(name.to_owned(), socket, census, Arc::new(start))?;
+    let name = listener.name.clone();
+    let proxies = within(listener.proxy_from.clone());
+    let port = Listener::start(name.clone(), socket, census, proxies, Arc::new(start))?;
     log::info!(target: "server:listen", "Listening on {address} ({name})");
     Ok(port)
 }
@@ -370,6 +372,7 @@ fn host_settings(
             plain_without_tls: config.auth.plain_without_tls,
             registration: host.registration,
             features: features.into_iter().collect(),
+            offers: Offers::default(),
             fakes: FakeSalts::new(secret, host.key_plan(&config.auth)),
             token_rotation_s: config.auth.fast.map(|fast| fast.rotation_s()),
         };
@@ -379,7 +382,6 @@ fn host_settings(
 }
 
 fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &config::Listener) -> Settings {
-    let element_bytes_max = u32::try_from(config.limits.stanza_bytes_max).unwrap_or(u32::MAX);
     Settings {
         hosts,
         default_host: config.hosts.first().map(|host| host.domain.clone()).unwrap_or_default(),
@@ -388,8 +390,8 @@ fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &co
             ListenerTls::Direct => TlsPolicy::Direct,
             ListenerTls::None => TlsPolicy::None,
         },
-        limits_before: Limits::UNAUTHENTICATED,
-        limits: Limits { element_bytes_max, ..Limits::AUTHENTICATED },
+        limits_before: config.limits.login,
+        limits: config.limits.stanza,
         sasl_failures_max: config.auth.failures_max,
         directed_presence_max: DIRECTED_PRESENCE_MAX,
         idle_s: u32::try_from(config.limits.idle.as_secs()).unwrap_or(u32::MAX),
@@ -405,7 +407,11 @@ fn shaping(config: &Config, listener: &config::Listener) -> Shaping {
 }
 
 fn shared_networks(config: &Config) -> rjabberd_listener::Shared {
-    let networks = config.limits.shared_networks.clone();
+    within(config.limits.shared_networks.clone())
+}
+
+/// Whether an address lies in one of these.
+fn within(networks: Vec<config::Network>) -> rjabberd_listener::Shared {
     Box::new(move |address| networks.iter().any(|network| network.contains(address)))
 }
 

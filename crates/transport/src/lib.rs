@@ -108,7 +108,7 @@ impl Transport {
         }))
     }
 
-    /// The peer's address, canonical.
+    /// The client's address, canonical; not that of a proxy which told it.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }

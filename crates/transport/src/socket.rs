@@ -16,6 +16,8 @@ use crate::{canonical, memory};
 pub enum Accepted {
     /// From the kernel.
     Tcp(std::net::TcpStream),
+    /// From the kernel, for a client whose address is known already: a proxy may stand between it and the socket.
+    TcpFrom(std::net::TcpStream, SocketAddr),
     /// From within the process.
     Memory(memory::End),
 }
@@ -34,26 +36,30 @@ impl From<memory::End> for Accepted {
 
 /// A non-blocking socket on its arbiter.
 pub(crate) enum Socket {
-    Tcp(TcpStream),
+    Tcp(TcpStream, Option<SocketAddr>),
     Memory(memory::End),
 }
 
 impl Socket {
     /// Registers with this arbiter's event loop; the options of a socket are those of its listener.
     pub(crate) fn new(accepted: Accepted) -> io::Result<Socket> {
-        let socket = match accepted {
-            Accepted::Tcp(socket) => socket,
+        let (socket, client) = match accepted {
+            Accepted::Tcp(socket) => (socket, None),
+            Accepted::TcpFrom(socket, client) => (socket, Some(client)),
             Accepted::Memory(end) => return Ok(Socket::Memory(end)),
         };
         socket.set_nonblocking(true)?;
         let socket = TcpStream::from_std(socket)?;
-        Ok(Socket::Tcp(socket))
+        Ok(Socket::Tcp(socket, client))
     }
 
-    /// (peer's, our) address; that of nobody in memory.
+    /// (client's, our) address; that of nobody in memory.
     pub(crate) fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         match self {
-            Socket::Tcp(socket) => Ok((canonical(socket.peer_addr()?), canonical(socket.local_addr()?))),
+            Socket::Tcp(socket, client) => {
+                let peer = client.map_or_else(|| socket.peer_addr(), Ok)?;
+                Ok((canonical(peer), canonical(socket.local_addr()?)))
+            }
             Socket::Memory(_) => {
                 let nobody = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
                 Ok((nobody, nobody))
@@ -63,7 +69,7 @@ impl Socket {
 
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(socket) => {
+            Socket::Tcp(socket, _) => {
                 let bytes = socket.try_read(buffer)?;
                 if 0 < bytes && bytes < buffer.len() {
                     emptied(socket);
@@ -76,21 +82,21 @@ impl Socket {
 
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(socket) => socket.try_write(bytes),
+            Socket::Tcp(socket, _) => socket.try_write(bytes),
             Socket::Memory(end) => end.try_write(bytes),
         }
     }
 
     pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Tcp(socket) => socket.poll_read_ready(context),
+            Socket::Tcp(socket, _) => socket.poll_read_ready(context),
             Socket::Memory(end) => end.poll_read_ready(context),
         }
     }
 
     pub(crate) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Socket::Tcp(socket) => socket.poll_write_ready(context),
+            Socket::Tcp(socket, _) => socket.poll_write_ready(context),
             Socket::Memory(end) => end.poll_write_ready(context),
         }
     }
@@ -98,7 +104,7 @@ impl Socket {
     pub(crate) fn shut_down_writing(&self) {
         match self {
             // The peer may be gone already; then there is nobody to tell.
-            Socket::Tcp(socket) => drop(SockRef::from(socket).shutdown(Shutdown::Write)),
+            Socket::Tcp(socket, _) => drop(SockRef::from(socket).shutdown(Shutdown::Write)),
             Socket::Memory(end) => end.shut_down_writing(),
         }
     }

@@ -27,6 +27,9 @@ static STANZAS: LazyLock<[(&[u8], Finder<'static>); 3]> = LazyLock::new(|| {
 /// The stanza at the front of `input`, and its length; `None` where the framer must be asked. To be called between
 /// frames only.
 pub fn take_stanza(context: &Context, limits: &Limits, input: &[u8]) -> Option<(Fragment, usize)> {
+    if limits.is_below_the_checkers() {
+        return None;
+    }
     let (_, end) = STANZAS.iter().find(|(start, _)| input.starts_with(start))?;
     let bytes_max =
         limits.element_bytes_max.min(limits.elements_max.saturating_mul(ELEMENT_BYTES_MIN as u32));
@@ -84,5 +87,19 @@ mod tests {
         let limits = Limits { elements_max: 7, ..Limits::AUTHENTICATED };
         assert!(taken(&limits, "<iq><a/><b/></iq>").is_some());
         assert_eq!(taken(&limits, "<iq><a/><a/><a/><a/><a/></iq>"), None);
+    }
+
+    #[test]
+    fn limits_that_the_checker_does_not_know_are_the_framers() {
+        let stanza = "<message><body>a</body></message>";
+        let all = Limits::AUTHENTICATED;
+        assert!(taken(&all, stanza).is_some());
+        for limits in [
+            Limits { depth_max: all.depth_max - 1, ..all },
+            Limits { attributes_max: all.attributes_max - 1, ..all },
+            Limits { namespaces_max: all.namespaces_max - 1, ..all },
+        ] {
+            assert_eq!(taken(&limits, stanza), None, "{limits:?}");
+        }
     }
 }

@@ -36,3 +36,62 @@ pub enum XmlError {
     #[error("limit passed: {0:?}")]
     LimitPassed(Limit),
 }
+
+impl Limit {
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Limit::HeaderBytes => "header_bytes",
+            Limit::ElementBytes => "element_bytes",
+            Limit::Elements => "elements",
+            Limit::Depth => "depth",
+            Limit::Attributes => "attributes",
+            Limit::Namespaces => "namespaces",
+        }
+    }
+}
+
+impl XmlError {
+    /// Every name that [`XmlError::reason`] gives.
+    pub const REASONS: [&'static str; 9] = [
+        "restricted",
+        "encoding",
+        "not_well_formed",
+        Limit::HeaderBytes.name(),
+        Limit::ElementBytes.name(),
+        Limit::Elements.name(),
+        Limit::Depth.name(),
+        Limit::Attributes.name(),
+        Limit::Namespaces.name(),
+    ];
+
+    /// The kind of error, for metrics: a closed set of names, nothing of the peer in it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            XmlError::Restricted(_) => "restricted",
+            XmlError::NotUtf8(_) | XmlError::UnsupportedEncoding => "encoding",
+            XmlError::NotWellFormed(_) => "not_well_formed",
+            XmlError::LimitPassed(limit) => limit.name(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_a_reason_of_the_list() {
+        use Limit::*;
+        let limits = [HeaderBytes, ElementBytes, Elements, Depth, Attributes, Namespaces];
+        let errors = [
+            XmlError::Restricted("x"),
+            XmlError::NotUtf8("x"),
+            XmlError::UnsupportedEncoding,
+            XmlError::NotWellFormed("x"),
+        ];
+        for error in limits.map(XmlError::LimitPassed).into_iter().chain(errors) {
+            assert!(XmlError::REASONS.contains(&error.reason()), "{error}");
+        }
+    }
+}

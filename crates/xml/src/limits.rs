@@ -31,4 +31,12 @@ impl Limits {
     /// What a peer may send once it has authenticated (announced by XEP-0478).
     pub const AUTHENTICATED: Limits =
         Limits { element_bytes_max: 256 * 1024, elements_max: 16 * 1024, ..Limits::UNAUTHENTICATED };
+
+    /// Whether one of the limits that the checker has built in is stricter here: then only the framer enforces it.
+    pub(crate) fn is_below_the_checkers(&self) -> bool {
+        let checkers = Limits::AUTHENTICATED;
+        self.depth_max < checkers.depth_max
+            || self.attributes_max < checkers.attributes_max
+            || self.namespaces_max < checkers.namespaces_max
+    }
 }

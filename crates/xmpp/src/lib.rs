@@ -3,6 +3,7 @@
 //! Pure: no tokio, no actix, no clock, no files, no randomness (nonces and secrets come in as arguments).
 
 pub mod address;
+pub mod date;
 pub mod error;
 pub mod header;
 pub mod ns;

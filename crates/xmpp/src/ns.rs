@@ -10,6 +10,20 @@ pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 /// RFC 6120, 6: SASL.
 pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// XEP-0388: the extensible profile of SASL.
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0386: resource binding inside SASL.
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// XEP-0440: types of channel binding.
+pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// XEP-0484: tokens.
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// XEP-0480: upgrade tasks.
+pub const SASL_UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
+/// XEP-0480, 3: upgrade tasks of SCRAM.
+pub const SCRAM_UPGRADE: &str = "urn:xmpp:scram-upgrade:0";
+/// XEP-0509: authentication together with the stream header.
+pub const CONFIG_VERSION: &str = "urn:xmpp:iap:0";
 /// RFC 6120, 7: resource binding.
 pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 /// RFC 3921, 3: session establishment, a no-op today.

@@ -2,19 +2,20 @@
 
 use proptest::prelude::*;
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, ClaimRefused, Deadline, Input, LostReason, Settings, Unavailable,
+    Action, Answer, Ask, ClaimRefused, Deadline, Input, LostReason, Settings, TokenGone, Unavailable,
 };
 use rjabberd_xml::XmlError;
+use rjabberd_xmpp::sasl::Tokens;
 
 use crate::{
     endings::CONTROLS,
     play::{
-        BIND_HOME, DEADLINES, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind, bound, credentials,
-        element, fresh, full, header, keys, settings, stanza, with_host,
+        AUTHENTICATE, BIND_HOME, DEADLINES, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind,
+        at_features, bound, credentials, element, fresh, full, header, keys, settings, stanza, with_host,
     },
 };
 
-const ELEMENTS: [&str; 22] = [
+const ELEMENTS: [&str; 30] = [
     STARTTLS,
     PLAIN_ROMEO,
     BIND_HOME,
@@ -37,6 +38,21 @@ const ELEMENTS: [&str; 22] = [
     "<presence to='y@a.example' type='unavailable'/>",
     "<presence to='z@a.example/1'/>",
     "<enable xmlns='urn:xmpp:sm:3'/>",
+    AUTHENTICATE,
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'/>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+     <initial-response>AHJvbWVvAHNlY3JldA==</initial-response><bind xmlns='urn:xmpp:bind:0'/>\
+     <user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>\
+     <request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>\
+     <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-1</upgrade></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'>\
+     <initial-response>cm9tZW8AQdulLyh3Cb6VTfk4PSjC1xllqb7vo842OQR7dW758Os=</initial-response>\
+     <user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/><fast xmlns='urn:xmpp:fast:0' count='9'/></authenticate>",
+    "<next xmlns='urn:xmpp:sasl:2' task='UPGR-SCRAM-SHA-1'/>",
+    "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>\
+     AAAAAAAAAAAAAAAAAAAAAAAAAAA=</hash></task-data>",
+    "<response xmlns='urn:xmpp:sasl:2'/>",
+    "<abort xmlns='urn:xmpp:sasl:2'/>",
 ];
 
 /// An input as small numbers, as inputs themselves cannot be cloned.
@@ -58,11 +74,12 @@ fn answer(play: &Play, which: usize) -> Answer {
         "looking_up" => 0,
         "checking" => 1,
         "claiming" => 3,
+        "finishing" => [3, 8, 9, 10, 11, 12][which % 6],
         "registering" | "deferred" => 6,
         _ => which,
     };
     // Mostly what was asked for.
-    match if which.is_multiple_of(5) { which / 5 % 9 } else { fits % 9 } {
+    match if which.is_multiple_of(5) { which / 5 % 14 } else { fits % 14 } {
         0 => credentials(),
         1 => crate::play::right(),
         2 => crate::play::wrong(),
@@ -71,6 +88,11 @@ fn answer(play: &Play, which: usize) -> Answer {
         5 => Answer::Claimed(Err(ClaimRefused::AccountGone)),
         6 => Answer::Reply(Some(stanza("<iq type='result' id='1'/>"))),
         7 => Answer::Credentials { credentials: Some(keys()), nonce: "n".to_owned() },
+        8 => Answer::TokensChanged(Ok(None)),
+        9 => Answer::TokensChanged(Err(TokenGone)),
+        10 => Answer::KeysStored(true),
+        11 => Answer::Claimed(Err(ClaimRefused::TooManySessions)),
+        12 => Answer::Tokens { tokens: Some(Tokens::default()), now_unix_s: 1 },
         _ => Answer::Unavailable(Unavailable),
     }
 }
@@ -130,8 +152,8 @@ impl Ledger {
         assert_eq!(bound.is_some(), self.sessions > self.given_up, "a session is bound until it is given up");
         assert_eq!(play.state.wants_delivery(), bound.is_some());
         assert_eq!(self.over, matches!(play.state.name(), "closing" | "closed"));
-        let asks =
-            matches!(play.state.name(), "looking_up" | "checking" | "registering" | "claiming" | "deferred");
+        let asks = ["looking_up", "checking", "finishing", "registering", "claiming", "deferred"]
+            .contains(&play.state.name());
         assert_eq!(play.state.wants_element(), !asks && !self.over);
         assert!(play.state.session().is_none_or(|session| session.directed.len() <= 2));
     }
@@ -165,6 +187,13 @@ proptest! {
     #[test]
     fn no_order_of_inputs_breaks_a_stream(seeds in prop::collection::vec(seed(), 0..60)) {
         play_out(Play::new(open()), Ledger::default(), seeds);
+    }
+
+    #[test]
+    fn no_order_of_inputs_breaks_a_secure_stream(seeds in prop::collection::vec(seed(), 0..60)) {
+        let settings = with_host(|host| host.token_rotation_s = Some(60));
+        let play = at_features(Settings { sasl_failures_max: 20, ..settings });
+        play_out(play, Ledger::default(), seeds);
     }
 
     #[test]

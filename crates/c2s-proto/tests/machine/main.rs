@@ -10,5 +10,6 @@ mod invariants;
 mod negotiation;
 mod play;
 mod registration;
+mod sasl2;
 mod session;
 mod table;

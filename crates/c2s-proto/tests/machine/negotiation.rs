@@ -41,7 +41,11 @@ fn a_secure_stream_is_offered_mechanisms_strongest_first() {
                 "clear Header",
                 "write [header from=a.example id=s]<stream:features><mechanisms xmlns='…sasl'>\
                  <mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms>\
-                 <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>8192</max-bytes></limits></stream:features>",
+                 <authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-1</mechanism>\
+                 <mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/></inline>\
+                 <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-1</upgrade></authentication>\
+                 <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>8192</max-bytes></limits>\
+                 <config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='ttLcajxYSWzVa9g0'/></stream:features>",
                 "now awaiting_feature",
             ],
         )],

@@ -7,8 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, Deadline, Fresh, HostSettings, Input, LoggedIn, Order, Resource, Settings, State,
-    TlsPolicy,
+    Action, Answer, Ask, Deadline, Fresh, HostSettings, Input, LoggedIn, Offers, Order, Resource, Settings,
+    State, TlsPolicy,
 };
 use rjabberd_xml::{Context, Limits, read_element, read_header};
 use rjabberd_xmpp::{
@@ -48,6 +48,7 @@ pub(crate) fn host() -> HostSettings {
         plain_without_tls: false,
         registration: false,
         features: Vec::new(),
+        offers: Offers::default(),
         fakes: FakeSalts::new(
             b"secret of the server",
             KeyPlan { hashes: vec![ScramHash::Sha1], iterations: 4096, digest: false },
@@ -224,6 +225,38 @@ pub(crate) fn check(play: Play, script: Vec<(Input, &[&str])>) -> Play {
 /// The features are sent.
 pub(crate) fn at_features(settings: Settings) -> Play {
     Play::new(settings).input(header("to='a.example'")).is("awaiting_feature")
+}
+
+/// The same by XEP-0388, with these children and no initial response if there is none among them.
+pub(crate) fn authenticate(mechanism: &str, children: &str) -> Input {
+    element(&format!(
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='{mechanism}'>{children}</authenticate>"
+    ))
+}
+
+/// `\0romeo\0secret`.
+pub(crate) const INITIAL_ROMEO: &str = "<initial-response>AHJvbWVvAHNlY3JldA==</initial-response>";
+
+/// PLAIN by XEP-0388.
+pub(crate) const AUTHENTICATE: &str = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+     <initial-response>AHJvbWVvAHNlY3JldA==</initial-response></authenticate>";
+
+/// Romeo is set a task: his keys have too few iterations.
+pub(crate) fn at_task() -> Play {
+    let upgrade = "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-1</upgrade>";
+    let children = format!("{INITIAL_ROMEO}{upgrade}");
+    let mut weak = keys();
+    weak.keys[0].iterations = 1;
+    let answer = Answer::Credentials { credentials: Some(weak), nonce: "3rfcNHYJY1ZVvWVs7j".to_owned() };
+    let play = at_features(settings()).input(authenticate("PLAIN", &children)).answer(answer);
+    play.answer(right()).is("awaiting_task")
+}
+
+/// Romeo has logged in by XEP-0388 and asked for a resource.
+pub(crate) fn at_finish() -> Play {
+    let children = format!("{INITIAL_ROMEO}<bind xmlns='urn:xmpp:bind:0'/>");
+    let play = at_features(settings()).input(authenticate("PLAIN", &children)).answer(credentials());
+    play.answer(right()).is("finishing")
 }
 
 /// `romeo@a.example` has logged in.

@@ -10,8 +10,9 @@ use rjabberd_xml::XmlError;
 use rjabberd_xmpp::StreamCondition;
 
 use crate::play::{
-    BIND_HOME, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind, at_features, at_restart, bound,
-    credentials, element, fresh, full, header, right, settings, tls_started, with_host, with_tls,
+    AUTHENTICATE, BIND_HOME, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind, at_features, at_finish,
+    at_restart, at_task, bound, credentials, element, fresh, full, header, right, settings, tls_started,
+    with_host, with_tls,
 };
 
 macro_rules! enumeration {
@@ -28,15 +29,15 @@ macro_rules! enumeration {
 enumeration! {
     /// A state.
     Place {
-        AwaitingHeader, AwaitingFeature, StartingTls, LookingUp, Checking, AwaitingResponse, Registering,
-        AwaitingRestart, AwaitingBind, Claiming, Established, Deferred, Closing, Closed,
+        AwaitingHeader, AwaitingFeature, StartingTls, LookingUp, Checking, AwaitingResponse, AwaitingTask, Finishing,
+        Registering, AwaitingRestart, AwaitingBind, Claiming, Established, Deferred, Closing, Closed,
     }
 }
 
 enumeration! {
     /// An input, elements and answers by what they are.
     Event {
-        Header, StartTls, Auth, Response, Abort, Bind, Register, Message, Unknown, End, Refused, Lost, Behind, TlsUp,
+        Header, StartTls, Auth, Response, Abort, Auth2, Response2, Abort2, Next, TaskData, Bind, Register, Message, Unknown, End, Refused, Lost, Behind, TlsUp,
         Answer, LateAnswer, LateClaim, Deferral, HeaderTime, NegotiationTime, IdleTime, PingTime, Control,
     }
 }
@@ -49,6 +50,8 @@ fn place_of(state: &State) -> Place {
         State::LookingUp(_) => Place::LookingUp,
         State::Checking(_) => Place::Checking,
         State::AwaitingResponse(_) => Place::AwaitingResponse,
+        State::AwaitingTask(_) => Place::AwaitingTask,
+        State::Finishing(_) => Place::Finishing,
         State::Registering(_) => Place::Registering,
         State::AwaitingRestart(_) => Place::AwaitingRestart,
         State::AwaitingBind(_) => Place::AwaitingBind,
@@ -69,6 +72,11 @@ fn events_of(input: &Input) -> &'static [Event] {
             Event::Auth,
             Event::Response,
             Event::Abort,
+            Event::Auth2,
+            Event::Response2,
+            Event::Abort2,
+            Event::Next,
+            Event::TaskData,
             Event::Bind,
             Event::Register,
             Event::Message,
@@ -115,6 +123,8 @@ fn reach(place: Place) -> Play {
         Place::Checking => at_features(settings()).input(element(PLAIN_ROMEO)).answer(credentials()),
         Place::AwaitingResponse => at_features(with_host(|host| host.registration = true))
             .input(element("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'/>")),
+        Place::AwaitingTask => at_task(),
+        Place::Finishing => at_finish(),
         Place::Registering => in_plain().input(element(REGISTER)),
         Place::AwaitingRestart => at_restart(settings()),
         Place::AwaitingBind => at_bind(settings()),
@@ -130,7 +140,7 @@ fn make(event: Event, play: &Play) -> Input {
     let answer = match place_of(&play.state) {
         Place::LookingUp => credentials(),
         Place::Checking => right(),
-        Place::Claiming => Answer::Claimed(Ok(full("romeo@a.example/home"))),
+        Place::Claiming | Place::Finishing => Answer::Claimed(Ok(full("romeo@a.example/home"))),
         Place::Registering | Place::Deferred => Answer::Reply(None),
         _ => Answer::Unavailable(Unavailable),
     };
@@ -144,6 +154,11 @@ fn make(event: Event, play: &Play) -> Input {
             element("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>biwsbj11LHI9eA==</response>")
         }
         Event::Abort => element("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
+        Event::Auth2 => element(AUTHENTICATE),
+        Event::Response2 => element("<response xmlns='urn:xmpp:sasl:2'>AHJvbWVvAHNlY3JldA==</response>"),
+        Event::Abort2 => element("<abort xmlns='urn:xmpp:sasl:2'/>"),
+        Event::Next => element("<next xmlns='urn:xmpp:sasl:2' task='UPGR-SCRAM-SHA-1'/>"),
+        Event::TaskData => element("<task-data xmlns='urn:xmpp:sasl:2'/>"),
         Event::Bind => element(BIND_HOME),
         Event::Register => element(REGISTER),
         Event::Message => element("<message to='juliet@a.example'/>"),
@@ -196,6 +211,8 @@ fn word(place: Place) -> &'static str {
         Place::LookingUp => "LookUp",
         Place::Checking => "Check",
         Place::AwaitingResponse => "Response",
+        Place::AwaitingTask => "Task",
+        Place::Finishing => "Finish",
         Place::Registering => "Register",
         Place::AwaitingRestart => "Restart",
         Place::AwaitingBind => "Bind",
@@ -212,30 +229,35 @@ fn word(place: Place) -> &'static str {
 /// failed, `time!` a deadline, `end` by the client, `down` by control), or `.`: something is done and the state stays, or
 /// `-`: nothing at all.
 const TABLE: &str = "
-                Header   Feature  Tls      LookUp   Check    Response Register Restart  Bind     Claim    Estab    Defer    Closing  Closed
-Header          Feature  fault    fault    fault    fault    fault    fault    Bind     fault    fault    fault    fault    -        -
-StartTls        fault    Tls      fault    fault    fault    tls!     fault    fault    tls!     fault    tls!     fault    -        -
-Auth            fault    LookUp   fault    fault    fault    LookUp   fault    fault    auth!    fault    auth!    fault    -        -
-Response        fault    .        fault    fault    fault    LookUp   fault    fault    auth!    fault    auth!    fault    -        -
-Abort           fault    .        fault    fault    fault    Feature  fault    fault    auth!    fault    auth!    fault    -        -
-Bind            fault    auth!    fault    fault    fault    auth!    fault    fault    Claim    fault    .        fault    -        -
-Register        fault    Register fault    fault    fault    Register fault    fault    .        fault    .        fault    -        -
-Message         fault    auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    .        fault    -        -
-Unknown         fault    type!    fault    fault    fault    type!    fault    fault    type!    fault    type!    fault    -        -
-End             end      end      end      end      end      end      end      end      end      end      end      end      Closed   -
-Refused         xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     -        -
-Lost            lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     Closed   -
-Behind          fault    fault    tls!     fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
-TlsUp           fault    fault    Header   fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
-Answer          -        -        -        Check    Restart  -        Feature  -        -        Estab    -        Estab    -        -
-LateAnswer      -        -        -        -        -        -        -        -        -        -        -        -        -        -
-LateClaim       .        .        .        .        .        .        .        .        .        .        .        .        .        .
-Deferral        fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    Defer    fault    -        -
-HeaderTime      time!    -        -        -        -        -        -        -        -        -        -        -        -        -
-NegotiationTime time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    -        -        -        -
-IdleTime        -        -        -        -        -        -        -        -        -        -        .        .        -        -
-PingTime        -        -        -        -        -        -        -        -        -        -        -        -        -        -
-Control         down     down     down     down     down     down     down     down     down     down     down     down     -        -
+                Header   Feature  Tls      LookUp   Check    Response Task     Finish   Register Restart  Bind     Claim    Estab    Defer    Closing  Closed
+Header          Feature  fault    fault    fault    fault    fault    fault    fault    fault    Bind     fault    fault    fault    fault    -        -
+StartTls        fault    Tls      fault    fault    fault    tls!     auth!    fault    fault    fault    tls!     fault    tls!     fault    -        -
+Auth            fault    LookUp   fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
+Response        fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
+Abort           fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
+Auth2           fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
+Response2       fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
+Abort2          fault    .        fault    fault    fault    Feature  Feature  fault    fault    fault    auth!    fault    auth!    fault    -        -
+Next            fault    type!    fault    fault    fault    type!    .        fault    fault    fault    auth!    fault    auth!    fault    -        -
+TaskData        fault    type!    fault    fault    fault    type!    Feature  fault    fault    fault    auth!    fault    auth!    fault    -        -
+Bind            fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    Claim    fault    .        fault    -        -
+Register        fault    Register fault    fault    fault    Register auth!    fault    fault    fault    .        fault    .        fault    -        -
+Message         fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    auth!    fault    .        fault    -        -
+Unknown         fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    type!    fault    type!    fault    -        -
+End             end      end      end      end      end      end      end      end      end      end      end      end      end      end      Closed   -
+Refused         xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     -        -
+Lost            lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     Closed   -
+Behind          fault    fault    tls!     fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
+TlsUp           fault    fault    Header   fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
+Answer          -        -        -        Check    Restart  -        -        Estab    Feature  -        -        Estab    -        Estab    -        -
+LateAnswer      -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+LateClaim       .        .        .        .        .        .        .        .        .        .        .        .        .        .        .        .
+Deferral        fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    Defer    fault    -        -
+HeaderTime      time!    -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+NegotiationTime time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    -        -        -        -
+IdleTime        -        -        -        -        -        -        -        -        -        -        -        -        .        .        -        -
+PingTime        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+Control         down     down     down     down     down     down     down     down     down     down     down     down     down     down     -        -
 ";
 
 #[test]

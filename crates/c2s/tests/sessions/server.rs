@@ -14,7 +14,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Offload, probe::Probe, reply};
 use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
-use rjabberd_c2s_proto::{HostSettings, Settings, TlsPolicy};
+use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
 use rjabberd_im::{AccountError, Accounts, Im, Services};
 use rjabberd_router::{Response, Routed, Router};
 use rjabberd_session_manager::{
@@ -158,6 +158,7 @@ impl Server {
             plain_without_tls: true,
             registration: true,
             features: Vec::new(),
+            offers: Offers::default(),
             fakes: FakeSalts::new(&[1; 32], plan()),
             token_rotation_s: None,
         };

@@ -11,7 +11,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
-use crate::calendar::civil;
+use rjabberd_xmpp::date::civil;
 
 /// What a certificate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rjabberd_storage::DataFolder;
 use rustls::crypto::CryptoProvider;
 
 use super::{CertificateError, Loaded, load_pem};
-use crate::calendar::civil;
+use rjabberd_xmpp::date::civil;
 
 /// Its name in the data folder.
 const FILE: &str = "self-signed.pem";

@@ -98,24 +98,20 @@ fn number_or(values: &Values, path: &[&str], default: u32) -> u32 {
 }
 
 fn limits(values: &mut Values) -> Limits {
-    let shared_networks = match values.texts(&["limits", "shared_networks"]) {
-        None => SHARED_NETWORKS.iter().filter_map(|text| text.parse().ok()).collect(),
-        Some(found) => {
-            let mut networks = Vec::new();
-            for text in &found.value {
-                match text.parse() {
-                    Ok(network) => networks.push(network),
-                    Err(error) => values.fault_in(&found, &format!("{text:?} {error}")),
-                }
-            }
-            networks
-        }
-    };
+    let shared_networks = values
+        .networks(&["limits", "shared_networks"])
+        .unwrap_or_else(|| SHARED_NETWORKS.iter().filter_map(|text| text.parse().ok()).collect());
     Limits {
         connections_max: values.size_or(&["limits", "connections_max"], 100_000),
         connections_per_address_max: values.size_or(&["limits", "connections_per_address_max"], 1000),
+        connections_per_address_per_s_max: number_or(
+            values,
+            &["limits", "connections_per_address_per_s_max"],
+            100,
+        ),
         shared_networks,
-        stanza_bytes_max: values.size_or(&["limits", "stanza_bytes_max"], 256 << 10),
+        login: stream_limits(values, "login", &rjabberd_xml::Limits::UNAUTHENTICATED),
+        stanza: stream_limits(values, "stanza", &rjabberd_xml::Limits::AUTHENTICATED),
         header: values.seconds_or(&["limits", "header_s"], 30),
         negotiation: values.seconds_or(&["limits", "negotiation_s"], 120),
         idle: values.seconds_or(&["limits", "idle_s"], 300),
@@ -124,6 +120,20 @@ fn limits(values: &mut Values) -> Limits {
         queue_bytes_max: values.size_or(&["limits", "queue_bytes_max"], 1 << 20),
         write_stall: values.seconds_or(&["limits", "write_stall_s"], 30),
         account: account_limits(values),
+    }
+}
+
+/// The limits of what is read before login or after it: bytes and elements differ, the rest holds for both.
+fn stream_limits(values: &Values, when: &str, default: &rjabberd_xml::Limits) -> rjabberd_xml::Limits {
+    let large = |name: &str, default: u32| number_or(values, &["limits", name], default);
+    let small = |name: &str, default: u16| u16::try_from(large(name, default.into())).unwrap_or(default);
+    rjabberd_xml::Limits {
+        header_bytes_max: large("header_bytes_max", default.header_bytes_max),
+        element_bytes_max: large(&format!("{when}_bytes_max"), default.element_bytes_max),
+        elements_max: large(&format!("{when}_elements_max"), default.elements_max),
+        depth_max: small("depth_max", default.depth_max),
+        attributes_max: small("attributes_max", default.attributes_max),
+        namespaces_max: small("namespaces_max", default.namespaces_max),
     }
 }
 

@@ -118,6 +118,7 @@ fn listener(
         address_is_default: written.is_none(),
         tls: tls(values, name),
         shaper: shaper_name(values, name, shapers),
+        proxy_from: values.networks(&["listen", name, "proxy_from"]).unwrap_or_default(),
     })
 }
 

@@ -52,6 +52,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(&["listen", "*", "tls"], Kind::Choice(&["starttls", "direct", "none"])),
     key(&["listen", "*", "require_tls"], Kind::Boolean),
     key(&["listen", "*", "shaper"], Kind::Text),
+    key(&["listen", "*", "proxy_from"], Kind::Texts),
     key(&["shapers", "*", "algorithm"], Kind::Choice(&["bucket", "maxrate"])),
     key(&["shapers", "*", "bytes_per_s"], Kind::Number(1, GIB)),
     key(&["shapers", "*", "burst_bytes"], Kind::Number(1, GIB)),
@@ -88,9 +89,19 @@ pub(crate) const KEYS: &[Key] = &[
     key(&["host", "*", "contact", "support"], Kind::Texts),
     key(&["limits", "connections_max"], Kind::Number(1, 10_000_000)),
     key(&["limits", "connections_per_address_max"], Kind::Number(1, 10_000_000)),
+    key(&["limits", "connections_per_address_per_s_max"], Kind::Number(1, 1_000_000)),
     key(&["limits", "shared_networks"], Kind::Texts),
+    // What a client says before login, XEP-0388 with XEP-0386 inline at its longest, must fit.
+    key(&["limits", "login_bytes_max"], Kind::Number(4096, 1 << 20)),
+    key(&["limits", "login_elements_max"], Kind::Number(24, 1024)),
     // RFC 6120, 13.12: a server must not set it below 10,000.
     key(&["limits", "stanza_bytes_max"], Kind::Number(10_000, 16 << 20)),
+    key(&["limits", "stanza_elements_max"], Kind::Number(256, 1_000_000)),
+    key(&["limits", "header_bytes_max"], Kind::Number(1024, 64 << 10)),
+    // Up to what the checker of stanzas that are only passed on is built for; below, what clients do send.
+    key(&["limits", "depth_max"], Kind::Number(16, 64)),
+    key(&["limits", "attributes_max"], Kind::Number(16, 64)),
+    key(&["limits", "namespaces_max"], Kind::Number(8, 32)),
     key(&["limits", "header_s"], Kind::Number(1, DAY_S)),
     key(&["limits", "negotiation_s"], Kind::Number(1, DAY_S)),
     key(&["limits", "idle_s"], Kind::Number(1, DAY_S)),

@@ -110,6 +110,8 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// The name of its shaper; `None` reads as fast as clients send.
     pub shaper: Option<String>,
+    /// Networks whose connections begin with a PROXY header.
+    pub proxy_from: Vec<Network>,
 }
 
 /// TLS on a listener.
@@ -183,10 +185,14 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections from one address.
     pub connections_per_address_max: usize,
-    /// Networks to which the limit per address does not apply, because many clients share an address there.
+    /// New connections in a second from one address.
+    pub connections_per_address_per_s_max: u32,
+    /// Networks to which the limits per address do not apply, because many clients share an address there.
     pub shared_networks: Vec<Network>,
-    /// Bytes of one stanza.
-    pub stanza_bytes_max: usize,
+    /// What a client may send before it has authenticated.
+    pub login: rjabberd_xml::Limits,
+    /// What a client may send once it has.
+    pub stanza: rjabberd_xml::Limits,
     /// Until the first stream header.
     pub header: Duration,
     /// Until the session is established.

@@ -38,7 +38,8 @@ fn the_default_is_a_server_for_localhost() {
         ]
     );
     assert!(config.listeners.iter().all(|listener| listener.address_is_default));
-    assert_eq!(config.limits.stanza_bytes_max, 262_144);
+    assert_eq!(config.limits.stanza, rjabberd_xml::Limits::AUTHENTICATED);
+    assert_eq!(config.limits.login, rjabberd_xml::Limits::UNAUTHENTICATED);
     assert!(!config.hosts[0].registration);
     assert_eq!(config.warnings, [""; 0]);
 }
@@ -345,6 +346,75 @@ fn what_an_account_may_keep_is_said_by_limits() {
         vcard_bytes_max: 10_007,
     };
     assert_eq!(config.limits.account, expected);
+}
+
+#[test]
+fn what_a_stream_may_carry_is_said_by_limits_before_login_and_after_it() {
+    let config = load_text(
+        "[limits]\nlogin_bytes_max = 5000\nlogin_elements_max = 24\nstanza_bytes_max = 10000\n\
+         stanza_elements_max = 256\nheader_bytes_max = 2000\ndepth_max = 16\nattributes_max = 17\n\
+         namespaces_max = 8\nconnections_per_address_per_s_max = 7\n",
+        &[],
+    )
+    .unwrap();
+    let login = rjabberd_xml::Limits {
+        header_bytes_max: 2000,
+        element_bytes_max: 5000,
+        elements_max: 24,
+        depth_max: 16,
+        attributes_max: 17,
+        namespaces_max: 8,
+    };
+    assert_eq!(config.limits.login, login);
+    let stanza = rjabberd_xml::Limits { element_bytes_max: 10_000, elements_max: 256, ..login };
+    assert_eq!(config.limits.stanza, stanza);
+    assert_eq!(config.limits.connections_per_address_per_s_max, 7);
+}
+
+#[test]
+fn no_limit_can_shut_everybody_out() {
+    let check = |key: &str, low: u64, range: &str| {
+        let line = format!("rjabberd.toml:1: limits.{key}: {low} is out of range: from {range}");
+        refused(&format!("limits.{key} = {low}\n"), &[&line]);
+    };
+    check("login_bytes_max", 4095, "4096 to 1048576");
+    check("login_elements_max", 23, "24 to 1024");
+    check("stanza_bytes_max", 9_999, "10000 to 16777216");
+    check("stanza_elements_max", 255, "256 to 1000000");
+    check("header_bytes_max", 1023, "1024 to 65536");
+    check("depth_max", 15, "16 to 64");
+    check("depth_max", 65, "16 to 64");
+    check("attributes_max", 15, "16 to 64");
+    check("namespaces_max", 7, "8 to 32");
+    check("connections_per_address_per_s_max", 0, "1 to 1000000");
+}
+
+#[test]
+fn a_listener_reads_proxy_headers_only_from_the_networks_that_it_names() {
+    let config = load_text("[listen.c2s]\nproxy_from = [\"10.0.0.0/8\", \"fd00::/8\"]\n", &[]).unwrap();
+    let written: Vec<String> = config.listeners[0].proxy_from.iter().map(Network::to_string).collect();
+    assert_eq!(written, ["10.0.0.0/8", "fd00::/8"]);
+    assert!(config.listeners[1].proxy_from.is_empty());
+    refused(
+        "[listen.c2s]\nproxy_from = [\"10.0.0.1\"]\n",
+        &[
+            "rjabberd.toml:2: listen.c2s.proxy_from: \"10.0.0.1\" is no network: write it as in 10.0.0.0/8 or fc00::/7",
+        ],
+    );
+}
+
+/// A row of the table of keys names its key first: `| `limits.x` | default | meaning |`; `listen.NAME.x` may share one.
+#[test]
+fn every_limit_has_its_row_in_the_operators_handbook() {
+    let operations =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md"))
+            .unwrap();
+    for key in schema::KEYS.iter().filter(|key| key.path[0] == "limits") {
+        let start = format!("| `{}` | ", key.path.join("."));
+        let row = operations.lines().find(|line| line.starts_with(&start));
+        let cells = row.unwrap_or_else(|| panic!("no row begins with {start}")).matches('|').count();
+        assert_eq!(cells, 4, "{start}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::entry::{self, Entries, Entry, Origin, Value, Written};
+use super::network::Network;
 use super::schema;
 
 /// A value that somebody wrote.
@@ -127,6 +128,19 @@ impl Values {
     /// The number at a path as seconds, or the default.
     pub(super) fn seconds_or(&self, path: &[&str], default: u64) -> Duration {
         Duration::from_secs(self.number(path).map_or(default, |found| found.value))
+    }
+
+    /// The networks at a path, if somebody wrote any there; what is none is noted.
+    pub(super) fn networks(&mut self, path: &[&str]) -> Option<Vec<Network>> {
+        let found = self.texts(path)?;
+        let mut networks = Vec::new();
+        for text in &found.value {
+            match text.parse() {
+                Ok(network) => networks.push(network),
+                Err(error) => self.fault_in(&found, &format!("{text:?} {error}")),
+            }
+        }
+        Some(networks)
     }
 
     /// The boolean at a path, or the default.

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, Record};
 
-use crate::calendar::civil;
 use crate::config::LogFormat;
+use rjabberd_xmpp::date::civil;
 
 /// Longest message that is kept; of a longer one, the start.
 const MESSAGE_BYTES_MAX: usize = 32 << 10;

@@ -31,7 +31,7 @@ fn a_client_that_answers_no_ping_is_given_up() {
 }
 
 #[test]
-fn a_client_that_never_begins_tls_is_given_up_like_one_that_sends_no_header() {
+fn attack_21_a_client_that_never_begins_tls_is_given_up_like_one_that_sends_no_header() {
     let play = Play::new(&["limits.header_s = 1"]);
     let mut socket = TcpStream::connect(play.server.address("c2s_tls")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

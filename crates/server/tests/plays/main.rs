@@ -4,6 +4,7 @@
 
 mod account_data;
 mod accounts;
+mod attacks_limits;
 mod blocking;
 mod conversation;
 mod hostile;
@@ -13,6 +14,7 @@ mod log_file;
 mod logins;
 mod offline;
 mod presence;
+mod proxied;
 mod registration;
 mod rosters;
 mod routing;

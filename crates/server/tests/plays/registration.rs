@@ -92,7 +92,7 @@ fn a_changed_password_is_the_only_one_that_works_and_ends_all_sessions_but_the_o
 }
 
 #[test]
-fn who_registers_too_often_is_told_so_and_may_log_in() {
+fn attack_24_who_registers_too_often_is_told_so_and_may_log_in() {
     let play =
         Play::without_tls(&["registration.enabled = true", "registration.per_address_per_hour_max = 4"]);
     let refused = "<iq type='error' id='create'><error><not-acceptable/></error></iq>";
@@ -108,7 +108,7 @@ fn who_registers_too_often_is_told_so_and_may_log_in() {
 }
 
 #[test]
-fn an_address_registers_so_many_accounts_an_hour_however_many_its_streams_are() {
+fn attack_24_an_address_registers_so_many_accounts_an_hour_however_many_its_streams_are() {
     let play = Play::without_tls(&[
         "registration.enabled = true",
         "registration.per_address_per_hour_max = 1",

@@ -26,7 +26,7 @@ fn stalls(play: &mut Play) -> Client {
 }
 
 #[test]
-fn neighbours_talk_while_somebody_does_not_read() {
+fn attack_22_neighbours_talk_while_somebody_does_not_read() {
     let mut play = play(&[]);
     let _slow = stalls(&mut play);
     play.enters("juliet/balcony");
