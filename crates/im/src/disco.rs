@@ -19,6 +19,8 @@ pub(crate) struct DiscoInfo {
     own_account: Element,
     /// As others see it.
     other_account: Element,
+    /// Of a guest (XEP-0175, 4).
+    guest: Element,
     caps: Element,
     /// `NODE#ver`, which asks for what the capabilities were made of (XEP-0115, 6.2).
     caps_node: String,
@@ -39,6 +41,7 @@ impl DiscoInfo {
             server,
             own_account: info("account", "registered", namespaces(Target::OwnAccount)),
             other_account: info("account", "registered", namespaces(Target::OtherAccount)),
+            guest: info("account", "anonymous", [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),
             caps: caps::element(&ver),
             caps_node: format!("{}#{ver}", caps::NODE),
         }
@@ -47,6 +50,10 @@ impl DiscoInfo {
     /// The element for the stream features.
     pub(crate) fn caps(&self) -> &Element {
         &self.caps
+    }
+
+    fn is_guest(&self, question: &Question<'_>) -> bool {
+        question.to.is_some_and(|to| self.im.outlet.table().is_guest(&to.to_bare()))
     }
 
     /// XEP-0030, 8: another's account exists for those who may see its presence.
@@ -96,7 +103,10 @@ impl Feature for DiscoInfo {
             (Target::Server, Some(node)) if node == self.caps_node => {
                 Reply::result(self.server.clone().with_attribute("node", node))
             }
+            (Target::OwnAccount, None) if question.from_guest => Reply::result(self.guest.clone()),
             (Target::OwnAccount, None) => Reply::result(self.own_account.clone()),
+            // XEP-0175, 4: whoever asks. Nobody can know the address but from him, and he is here only as long as seen.
+            (Target::OtherAccount, None) if self.is_guest(question) => Reply::result(self.guest.clone()),
             (Target::OtherAccount, node) => match (question.account(), question.session()) {
                 (Ok(account), Ok(asker)) => self.of_another(&account, &asker.to_bare(), node.is_some()),
                 (Err(error), _) | (_, Err(error)) => error.into(),

@@ -29,6 +29,8 @@ pub mod vcard;
 pub mod version;
 
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
 mod stage;
 
 use std::collections::HashSet;

@@ -133,6 +133,10 @@ impl Im {
             Rule::Refuse => return Kept::Refused(Condition::ServiceUnavailable),
             Rule::Drop => return Kept::Dropped,
         }
+        if self.outlet.table().is_guest(account) {
+            // Who has no account when he is gone has nothing that waits (XEP-0175, 3).
+            return Kept::Refused(Condition::ServiceUnavailable);
+        }
         self.offline.storing.fetch_add(1, SeqCst);
         self.offline.desks.entry(account.clone()).or_default().storing += 1;
         let envelope = message.envelope();

@@ -91,7 +91,12 @@ impl Im {
         loop {
             asked += 1;
             seat.show().ask();
-            let known = match self.store.load_profile(&account).await {
+            let loaded = match seat.is_guest() {
+                false => self.store.load_profile(&account).await,
+                // The store does not know guests: they have nobody, and nothing waits for them.
+                true => Ok(Some(Arc::default())),
+            };
+            let known = match loaded {
                 Ok(Some(profile)) => Some(profile),
                 // It was removed, and its sessions are about to end.
                 Ok(None) => return true,
@@ -219,7 +224,9 @@ impl Im {
         seat.set_presence(show, None);
         self.tell(seat, show, stanza);
         let account = seat.jid().to_bare();
-        if !self.outlet.table().seats(&account).iter().any(|other| other.priority().is_some()) {
+        if !seat.is_guest()
+            && !self.outlet.table().seats(&account).iter().any(|other| other.priority().is_some())
+        {
             self.left(&account, status);
         }
     }

@@ -130,6 +130,11 @@ impl Feature for Registration {
         target != Target::OtherAccount
     }
 
+    /// They are not registered, and must log out to register.
+    fn serves_guests(&self, _set: bool) -> bool {
+        false
+    }
+
     fn answer(&self, question: &Question<'_>) -> Reply {
         if question.payload.name() != "query" {
             return Reply::error(Condition::FeatureNotImplemented);

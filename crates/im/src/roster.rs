@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
+use futures_util::future::ready;
 use rjabberd_session_manager::Wish;
 use rjabberd_storage::{Profile, RosterEdit, RosterVersion, StoreError};
 use rjabberd_xml::Element;
@@ -49,7 +50,12 @@ impl Feature for Roster {
         if question.payload.name() != "query" {
             return Reply::error(Condition::FeatureNotImplemented);
         }
-        if question.set { self.set(question.payload, session) } else { self.get(question.payload, session) }
+        match (question.set, question.from_guest) {
+            (true, _) => self.set(question.payload, session),
+            (false, false) => self.get(question.payload, session),
+            // An empty one: the store does not know him.
+            (false, true) => Reply::Long(ready(Ok(result(Arc::default(), None))).boxed()),
+        }
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Question<'a> {
     pub(crate) payload: &'a Element,
     pub(crate) target: Target,
     pub(crate) sender: Sender<'a>,
+    /// The account that asks is made for its session and ends with it (XEP-0175): the store does not know it.
+    pub(crate) from_guest: bool,
     /// The virtual host that is asked.
     pub(crate) host: &'a str,
     /// Whom the sender wrote to.
@@ -179,12 +181,18 @@ pub(crate) trait Feature: Send + Sync {
         if self.serves(target) { vec![self.namespace()] } else { Vec::new() }
     }
 
+    /// Whether guests (XEP-0175) may ask for it, or set something: they have nothing that outlives their session.
+    fn serves_guests(&self, set: bool) -> bool {
+        !set
+    }
+
     /// Answers. A payload of its namespace that it does not know is `feature-not-implemented` (RFC 6120, 8.3.3.3).
     fn answer(&self, question: &Question<'_>) -> Reply;
 }
 
 /// All that the server answers itself.
 pub struct Services {
+    im: &'static Im,
     features: Vec<Box<dyn Feature>>,
     caps: Element,
 }
@@ -217,7 +225,7 @@ impl Services {
         let info = DiscoInfo::new(im, &features, contact);
         let caps = info.caps().clone();
         features.push(Box::new(info));
-        Services { features, caps }
+        Services { im, features, caps }
     }
 
     /// The element that announces the server's capabilities in the stream features (XEP-0115, 6.3).
@@ -267,7 +275,19 @@ impl Services {
             return Reply::error(Condition::BadRequest);
         };
         let set = request.kind == StanzaKind::Iq(IqType::Set);
-        feature.answer(&Question { set, payload: &payload, target, sender, host, to: request.to.as_ref() })
+        let from_guest = self.is_guest(sender);
+        if from_guest && !feature.serves_guests(set) {
+            return Reply::refusal(Condition::NotAllowed, "Guests cannot do this.");
+        }
+        let to = request.to.as_ref();
+        feature.answer(&Question { set, payload: &payload, target, sender, from_guest, host, to })
+    }
+
+    fn is_guest(&self, sender: Sender<'_>) -> bool {
+        match sender {
+            Sender::Stream { .. } => false,
+            Sender::Session(session) => self.im.outlet.table().is_guest(&session.to_bare()),
+        }
     }
 }
 

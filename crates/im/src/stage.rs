@@ -228,6 +228,20 @@ impl Stage {
 
     /// Sessions that are bound and not available. To be called in an actix system.
     pub(crate) async fn sit<const N: usize>(&self, jids: [&str; N]) -> [Session; N] {
+        let mut sessions = Vec::new();
+        let ports = self.manager();
+        for jid in jids {
+            sessions.push(sits(&ports, jid, false).await);
+        }
+        sessions.try_into().unwrap_or_else(|_| panic!("as many sessions as names"))
+    }
+
+    /// The same for a guest, whose account is nowhere (XEP-0175).
+    pub(crate) async fn sit_guest(&self, jid: &str) -> Session {
+        sits(&self.manager(), jid, true).await
+    }
+
+    fn manager(&self) -> SessionManagerPorts {
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
             sessions_per_account_max: 100,
@@ -235,23 +249,18 @@ impl Stage {
             hand_over: LONG,
             ended_kept: LONG,
         };
-        let ports = SessionManager::start(self.table.clone(), rules);
-        let mut sessions = Vec::new();
-        for jid in jids {
-            sessions.push(sits(&ports, jid).await);
-        }
-        sessions.try_into().unwrap_or_else(|_| panic!("as many sessions as names"))
+        SessionManager::start(self.table.clone(), rules)
     }
 }
 
-async fn sits(ports: &SessionManagerPorts, jid: &str) -> Session {
+async fn sits(ports: &SessionManagerPorts, jid: &str, guest: bool) -> Session {
     let jid = FullJid::new(jid).unwrap();
     let ((deliver, inbox), (control, orders)) = (Probe::start(64), Probe::start(64));
     let (reply, answer) = reply();
     let claim = Claim {
         account: jid.to_bare(),
         resource: rjabberd_session_manager::Resource::Named(jid.resource().to_string()),
-        guest: false,
+        guest,
         epoch: 0,
         deliver,
         control,

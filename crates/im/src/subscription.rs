@@ -35,6 +35,11 @@ impl Im {
             // One sees oneself without asking (RFC 6121, 4.2.2).
             return Subscribing::Nothing;
         }
+        if self.outlet.table().is_guest(&account) {
+            // XEP-0175, 3: it would have to be cancelled when he goes.
+            let error = StanzaError::new(Condition::NotAllowed);
+            return Subscribing::Refused(error.with_text("Guests have no contacts."));
+        }
         let is_here = self.hosts.contains(contact.domain().as_str());
         if act == Act::Subscribe && !is_here {
             return Subscribing::Refused(StanzaError::new(Condition::RemoteServerNotFound));

@@ -27,7 +27,7 @@ use rjabberd_session_manager::{
 };
 use rjabberd_storage::{RosterEvent, Store};
 use rjabberd_transport::{Accepted, memory};
-use rjabberd_xmpp::sasl::FakeSalts;
+use rjabberd_xmpp::sasl::{FakeSalts, KeyShape};
 use rjabberd_xmpp::{BareJid, FullJid};
 
 use crate::accounts::{self, Accounts, LiveSessions};
@@ -142,7 +142,8 @@ pub async fn start(
     let live = Arc::new(EndSessions { sessions: sessions.clone(), im });
     let accounts = Accounts::new(config, store.clone(), Arc::new(Threads(offload.clone())), live);
     let services = services(config, im, &accounts);
-    let hosts = host_settings(config, secret, &services);
+    let shapes = key_shapes(config, &*store).await?;
+    let hosts = host_settings(config, secret, &services, shapes);
     let router = Router::new(services, im);
     let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
     let census = Census::new(census_limits(config));
@@ -360,12 +361,26 @@ fn services(config: &Config, im: &'static Im, accounts: &Accounts) -> HashMap<St
     config.hosts.iter().map(services).collect()
 }
 
+/// Which keys the accounts of each host have, so that users who do not exist look like them.
+async fn key_shapes(
+    config: &Config,
+    store: &dyn Store,
+) -> Result<HashMap<String, Vec<KeyShape>>, StartError> {
+    let mut shapes = HashMap::new();
+    for host in &config.hosts {
+        shapes.insert(host.domain.clone(), store.key_shapes(&host.domain).await?);
+    }
+    Ok(shapes)
+}
+
 fn host_settings(
     config: &Config,
     secret: &[u8],
     services: &HashMap<String, Services>,
+    mut shapes: HashMap<String, Vec<KeyShape>>,
 ) -> HashMap<String, HostSettings> {
-    let settings = |host: &config::Host| {
+    let mut settings = |host: &config::Host| {
+        let shapes = shapes.remove(&host.domain).unwrap_or_default();
         let mut mechanisms = host.mechanisms.clone();
         mechanisms.sort_by(|one, other| other.cmp(one));
         let features = services.get(&host.domain).map(|services| services.caps().clone());
@@ -375,12 +390,12 @@ fn host_settings(
             registration: host.registration,
             features: features.into_iter().collect(),
             offers: Offers::default(),
-            fakes: FakeSalts::new(secret, host.key_plan(&config.auth)),
+            fakes: FakeSalts::new(secret, host.key_plan(&config.auth)).with_shapes(shapes),
             token_rotation_s: config.auth.fast.map(|fast| fast.rotation_s()),
         };
         (host.domain.clone(), settings)
     };
-    config.hosts.iter().map(settings).collect()
+    config.hosts.iter().map(&mut settings).collect()
 }
 
 fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &config::Listener) -> Settings {

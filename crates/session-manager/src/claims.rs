@@ -47,14 +47,26 @@ impl Claims {
     /// Answers a claim, or begins the hand-over that will.
     pub(crate) fn take(&mut self, claim: Claim, table: &SessionTable, rules: &Rules, alive: &Alive) {
         let seats = table.seats(&claim.account);
+        // A guest's account is this one session (XEP-0175, 3), and nobody's who comes with a password.
+        if !seats.is_empty() && (claim.guest || seats.iter().any(|seat| seat.is_guest())) {
+            claim.answer(Err(ClaimRefused::TooManySessions));
+            return;
+        }
         let Some(jid) = self.name(&claim, &seats) else {
             // c2s-proto has prepared the resource; one that cannot be put together is a fault of ours.
             log::error!(target: "session_manager:claim", "{alive} a claim without a usable resource");
             claim.answer(Err(ClaimRefused::Conflict));
             return;
         };
+        // The client itself says that its earlier session is no more (XEP-0386, 3.2).
+        let gives_way =
+            rules.conflict == ConflictPolicy::TakeOver || matches!(claim.resource, Resource::Own(_));
         if let Some(waiting) = self.waiting.get_mut(&jid) {
-            waiting.claims.push_back(claim);
+            // Whoever waits there will have it.
+            match gives_way {
+                true => waiting.claims.push_back(claim),
+                false => claim.answer(Err(ClaimRefused::Conflict)),
+            }
             return;
         }
         match seats.iter().find(|seat| *seat.jid() == jid) {
@@ -66,12 +78,7 @@ impl Claims {
                 table.insert(seat.clone());
                 self.answer(claim, seat, None);
             }
-            Some(_)
-                if rules.conflict == ConflictPolicy::Refuse
-                    && !matches!(claim.resource, Resource::Own(_)) =>
-            {
-                claim.answer(Err(ClaimRefused::Conflict));
-            }
+            Some(_) if !gives_way => claim.answer(Err(ClaimRefused::Conflict)),
             Some(old) => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
         }
     }
@@ -177,6 +184,7 @@ impl Claims {
         self.generation += 1;
         let (deliver, control) = (claim.deliver.clone(), claim.control.clone());
         let seat = Seat::new(jid, self.generation, deliver, control, rules.spill_bytes_max);
+        let seat = if claim.guest { seat.for_guest() } else { seat };
         // Until the session knows that it sits here, it takes nothing; what comes waits in the spill.
         seat.hold();
         Arc::new(seat)

@@ -47,6 +47,7 @@ pub struct Seat {
     show: Mutex<Show>,
     /// What the session asked to be told of, by [`Wish`].
     wishes: AtomicU8,
+    guest: bool,
     spilling: AtomicBool,
     /// Older messages wait for the session, which is about to take them; until then nothing is taken from the spill.
     awaits_older: AtomicBool,
@@ -107,6 +108,7 @@ impl Seat {
             priority,
             show: Mutex::default(),
             wishes: AtomicU8::new(0),
+            guest: false,
             spilling: AtomicBool::new(false),
             awaits_older: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -114,6 +116,16 @@ impl Seat {
             spill: Mutex::default(),
             spill_bytes_max,
         }
+    }
+
+    /// The same for a guest.
+    pub(crate) fn for_guest(self) -> Seat {
+        Seat { guest: true, ..self }
+    }
+
+    /// Whether the account is made for this session and ends with it (XEP-0175): the store does not know it.
+    pub fn is_guest(&self) -> bool {
+        self.guest
     }
 
     /// Who sits here.

@@ -20,6 +20,8 @@ pub struct SessionTable {
     /// By bare JID, as text: so a sender finds its addressee without making an address of its own.
     accounts: DashMap<Box<str>, Vec<Arc<Seat>>>,
     sessions: AtomicUsize,
+    /// Sessions of guests: where there are none, nobody looks for one.
+    guests: AtomicUsize,
     epoch: Epoch,
     /// Who sees to a seat that is gone while its contacts think that it is available.
     orphans: OnceLock<Box<OrphanTaker>>,
@@ -50,6 +52,7 @@ impl SessionTable {
         Arc::new(SessionTable {
             accounts: DashMap::with_shard_amount(SHARDS),
             sessions: AtomicUsize::default(),
+            guests: AtomicUsize::default(),
             epoch: Epoch::default(),
             orphans: OnceLock::new(),
         })
@@ -96,6 +99,15 @@ impl SessionTable {
     /// Whether the account has a session bound to this resource.
     pub fn is_bound(&self, jid: &FullJid) -> bool {
         self.accounts.get(bare(jid)).is_some_and(|seats| seats.iter().any(|seat| seat.jid() == jid))
+    }
+
+    /// Whether the account is that of a guest who is here (XEP-0175).
+    pub fn is_guest(&self, account: &BareJid) -> bool {
+        self.guests.load(Relaxed) > 0
+            && self
+                .accounts
+                .get(account.as_str())
+                .is_some_and(|seats| seats.iter().any(|seat| seat.is_guest()))
     }
 
     /// Gives a parcel to the session bound to `jid`; false where there is none, or it takes nothing.
@@ -158,6 +170,8 @@ impl SessionTable {
     }
 
     pub(crate) fn insert(&self, seat: Arc<Seat>) {
+        // Before it is there: whoever finds the seat finds that there is a guest.
+        self.guests.fetch_add(usize::from(seat.is_guest()), Relaxed);
         // Most accounts have one session, and a vector grows by four.
         self.accounts.entry(bare(seat.jid()).into()).or_insert_with(|| Vec::with_capacity(1)).push(seat);
         self.sessions.fetch_add(1, Relaxed);
@@ -186,6 +200,7 @@ impl SessionTable {
         let empty = seats.is_empty();
         drop(seats);
         self.sessions.fetch_sub(1, Relaxed);
+        self.guests.fetch_sub(usize::from(seat.is_guest()), Relaxed);
         if empty {
             // The session manager alone inserts, and this is its thread.
             self.accounts.remove_if(account, |_, seats| seats.is_empty());

@@ -178,7 +178,7 @@ fn a_new_password_between_a_look_and_a_change_ends_the_token() {
     let replace = || vec![(account("romeo"), credentials(3))];
     let ways: [&dyn Fn(); 2] =
         [&|| wait(store.set_credentials(&account("romeo"), credentials(2))).unwrap(), &|| {
-            drop(wait(store.import_accounts(replace(), true)).unwrap())
+            assert_eq!(wait(store.import_accounts(replace(), true)).unwrap().replaced, 1)
         }];
     for way in ways {
         changed(&store, issue(token("one", 0)));

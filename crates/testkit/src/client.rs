@@ -301,6 +301,13 @@ impl Client {
         self.note("--", "TLS");
     }
 
+    /// The data of `tls-exporter` (RFC 9266), which names this TLS connection.
+    #[track_caller]
+    pub fn exporter(&self) -> [u8; 32] {
+        let exporter = self.wire.as_ref().and_then(Wire::exporter);
+        exporter.unwrap_or_else(|| self.fail("there is no TLS"))
+    }
+
     /// Logs in by PLAIN and opens the new stream.
     #[track_caller]
     pub fn logs_in_plain(&mut self, user: &str, password: &str) -> &mut Client {

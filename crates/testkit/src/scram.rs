@@ -78,6 +78,11 @@ pub struct SaltedPassword {
 }
 
 impl SaltedPassword {
+    /// The password, salted.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// Salts a password.
     pub fn new(hash: Hash, password: &str, salt: &[u8], iterations: u32) -> SaltedPassword {
         let key = match hash {

@@ -77,6 +77,12 @@ impl Wire {
         }
     }
 
+    /// 32 bytes that name this TLS connection (RFC 9266); `None` without TLS.
+    pub(crate) fn exporter(&self) -> Option<[u8; 32]> {
+        let Wire::Tls(stream) = self else { return None };
+        stream.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
+    }
+
     /// Says that nothing more comes from here.
     pub(crate) fn shut_writing(&self) {
         let _ = self.socket().shutdown(Shutdown::Write);

@@ -130,3 +130,27 @@ async fn what_goes_behind_a_session_that_ends_is_promised_when_it_is_kept() {
     kept.await;
     assert_eq!(stage.keeper.kept().len(), 1);
 }
+
+#[actix_rt::test]
+async fn a_guest_gets_messages_while_he_is_there_and_nothing_waits_for_him() {
+    const GUEST: &str = "59bec12a@example.net";
+    for (priority, to, expected) in [
+        (0, GUEST, ["guest", "guest", "E", "guest", "S"]),
+        (0, "59bec12a@example.net/visit", ["guest"; 5]),
+        (0, "59bec12a@example.net/nowhere", ["E", "guest", "E", "S", "S"]),
+        // XEP-0175, 3: what a guest has does not outlive his session.
+        (-1, GUEST, ["E", "E", "E", "S", "S"]),
+    ] {
+        let mut stage = Stage::new(&[]).await;
+        stage.enters_as_guest("59bec12a@example.net/visit", priority).await;
+        for (kind, expected) in TYPES.into_iter().zip(expected) {
+            let expected = match expected {
+                "E" => "error service-unavailable",
+                "S" => "",
+                delivered => delivered,
+            };
+            let got = stage.sends(stanza(StanzaKind::Message(kind), Some(to))).await;
+            assert_eq!(got, expected, "{kind:?} to {to}");
+        }
+    }
+}

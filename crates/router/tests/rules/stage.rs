@@ -168,6 +168,14 @@ impl Stage {
         self.sessions.push((resource.to_owned(), session));
     }
 
+    /// One whose account is made for this session, at a priority.
+    pub(crate) async fn enters_as_guest(&mut self, jid: &str, priority: i8) {
+        let session = sits_as(&self.ports, jid, true).await;
+        let presence = presence(session.seat.jid());
+        session.seat.set_presence(&mut session.seat.show(), Some((priority, &presence)));
+        self.sessions.push(("guest".to_owned(), session));
+    }
+
     pub(crate) fn juliet(&self, resource: &str) -> &Session {
         &self.sessions.iter().find(|(name, _)| name == resource).unwrap().1
     }
@@ -230,13 +238,17 @@ pub(crate) fn told(answer: &Stanza) -> String {
 }
 
 async fn sits(ports: &SessionManagerPorts, jid: &str) -> Session {
+    sits_as(ports, jid, false).await
+}
+
+async fn sits_as(ports: &SessionManagerPorts, jid: &str, guest: bool) -> Session {
     let jid = FullJid::new(jid).unwrap();
     let ((deliver, inbox), (control, orders)) = (Probe::start(64), Probe::start(64));
     let (reply, answer) = reply();
     let claim = Claim {
         account: jid.to_bare(),
         resource: rjabberd_session_manager::Resource::Named(jid.resource().to_string()),
-        guest: false,
+        guest,
         epoch: 0,
         deliver,
         control,

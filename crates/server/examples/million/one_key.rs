@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future};
 use rjabberd_storage::{Answer, LastActivity, Login, Profile, Store};
 use rjabberd_testkit::{Hash, SaltedPassword};
-use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
+use rjabberd_xmpp::sasl::{Credentials, KeyShape, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, Jid};
 
 use crate::Fault;
@@ -40,6 +40,10 @@ impl Store for OneKey {
 
     fn load_profile(&self, _: &BareJid) -> Answer<Option<Arc<Profile>>> {
         future::ready(Ok(Some(self.1.clone()))).boxed()
+    }
+
+    fn key_shapes(&self, _domain: &str) -> Answer<Vec<KeyShape>> {
+        future::ready(Ok(Vec::new())).boxed()
     }
 
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {

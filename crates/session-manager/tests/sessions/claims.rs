@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rjabberd_session_manager::{ClaimRefused, ConflictPolicy, Control, Handed, Released, Rules};
+use rjabberd_session_manager::{ClaimRefused, ConflictPolicy, Control, Handed, Released, Resource, Rules};
 
 use crate::stage::{RULES, Session, Stage, account, jid, pass, settle};
 
@@ -263,4 +263,123 @@ async fn what_is_handed_to_an_asker_that_is_gone_comes_back_and_the_next_one_is_
     let back = stage.back.ids();
     assert_eq!([written, back].concat(), ["1"], "once, there or back");
     assert_eq!(stage.table.sessions(), 1);
+}
+
+fn made(prefix: &str) -> Resource {
+    Resource::Made { prefix: prefix.to_owned() }
+}
+
+fn own() -> Resource {
+    Resource::Own("r".to_owned())
+}
+
+const REFUSES: Rules = Rules { conflict: ConflictPolicy::Refuse, ..RULES };
+
+#[actix_rt::test]
+async fn a_resource_that_the_server_makes_begins_as_it_was_asked_to_and_no_two_are_the_same() {
+    let stage = Stage::new(REFUSES);
+    let mut sessions = [(); 3].map(|()| stage.asks_for(made("Client/"), false));
+    settle().await;
+    let name = |session: &mut Session| {
+        assert!(session.is_seated());
+        session.seat.as_ref().unwrap().jid().resource().to_string()
+    };
+    let mut resources: Vec<_> = sessions.iter_mut().map(name).collect();
+    assert!(resources.iter().all(|resource| resource.starts_with("Client/") && resource.len() == 23));
+    resources.sort();
+    resources.dedup();
+    assert_eq!(resources.len(), 3);
+}
+
+#[actix_rt::test]
+async fn a_resource_that_would_be_too_long_is_refused() {
+    let stage = Stage::new(RULES);
+    let mut session = stage.asks_for(made(&"x".repeat(1_020)), false);
+    settle().await;
+    assert!(!session.is_seated());
+    assert_eq!(session.refusal(), Some(ClaimRefused::Conflict));
+}
+
+async fn takes_its_own_resource_back(rules: Rules) {
+    let stage = Stage::new(rules);
+    let mut old = stage.asks_for(own(), false);
+    settle().await;
+    assert!(old.is_seated(), "where nobody is, it is bound at once");
+    assert!(stage.sends(&jid("r"), "1"));
+    let mut new = stage.asks_for(own(), false);
+    settle().await;
+    assert!(!new.is_seated() && new.refusal().is_none());
+    stage.hands_over(&mut old).await;
+    assert!(new.is_seated());
+    assert_eq!(new.writes(), ["1"]);
+    assert_eq!(stage.table.sessions(), 1);
+}
+
+#[actix_rt::test]
+async fn a_client_takes_its_own_resource_back() {
+    takes_its_own_resource_back(RULES).await;
+}
+
+#[actix_rt::test]
+async fn a_client_takes_its_own_resource_back_also_where_others_would_be_refused() {
+    takes_its_own_resource_back(REFUSES).await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_comes_back_makes_it_no_more_sessions() {
+    let stage = Stage::new(Rules { sessions_per_account_max: 1, ..REFUSES });
+    let mut old = stage.asks_for(own(), false);
+    settle().await;
+    assert!(old.is_seated());
+    let (mut made, mut again) = (stage.asks_for(made(""), false), stage.asks_for(own(), false));
+    settle().await;
+    assert_eq!(made.refusal(), Some(ClaimRefused::TooManySessions));
+    assert!(!made.is_seated());
+    stage.hands_over(&mut old).await;
+    assert!(again.is_seated());
+}
+
+async fn asks_while_a_client_waits_for_its_own_resource(rules: Rules, refusal: Option<ClaimRefused>) {
+    let stage = Stage::new(rules);
+    let mut old = stage.sits("r").await;
+    let (mut own, mut other) = (stage.asks_for(own(), false), stage.asks(Some("r"), 64));
+    settle().await;
+    assert_eq!(other.refusal(), refusal);
+    stage.hands_over(&mut old).await;
+    assert!(own.is_seated() && !other.is_seated());
+}
+
+#[actix_rt::test]
+async fn while_a_client_waits_for_its_own_resource_others_wait_behind_it() {
+    asks_while_a_client_waits_for_its_own_resource(RULES, None).await;
+}
+
+#[actix_rt::test]
+async fn while_a_client_waits_for_its_own_resource_others_are_refused_where_the_rules_say_so() {
+    asks_while_a_client_waits_for_its_own_resource(REFUSES, Some(ClaimRefused::Conflict)).await;
+}
+
+#[actix_rt::test]
+async fn a_guest_has_one_session_and_nobody_else_gets_into_its_account() {
+    let stage = Stage::new(RULES);
+    let mut guest = stage.asks_for(own(), true);
+    settle().await;
+    assert!(guest.is_seated() && guest.seat.as_ref().unwrap().is_guest());
+    assert!(stage.table.is_guest(&account()));
+    for (resource, is_guest) in [(own(), true), (made(""), true), (own(), false), (made(""), false)] {
+        let mut second = stage.asks_for(resource, is_guest);
+        settle().await;
+        assert!(!second.is_seated());
+        assert_eq!(second.refusal(), Some(ClaimRefused::TooManySessions));
+    }
+    assert_eq!(guest.control.take(), []);
+    stage.releases(guest.seat.as_ref().unwrap()).await;
+    settle().await;
+    assert!(!stage.table.is_guest(&account()));
+    let one = stage.sits("r").await;
+    assert!(!one.seat.as_ref().unwrap().is_guest() && !stage.table.is_guest(&account()));
+    let mut guest = stage.asks_for(made(""), true);
+    settle().await;
+    assert!(!guest.is_seated(), "nor does a guest get into another's");
+    assert_eq!(guest.refusal(), Some(ClaimRefused::TooManySessions));
 }

@@ -107,13 +107,23 @@ impl Stage {
 
     /// The same, with credentials of an earlier time.
     pub(crate) fn asks_at(&self, resource: Option<&str>, depth_max: usize, epoch: u64) -> Session {
+        let resource = resource
+            .map_or(Resource::Made { prefix: String::new() }, |name| Resource::Named(name.to_owned()));
+        self.claims(resource, depth_max, epoch, false)
+    }
+
+    /// Asks for a resource of any kind, as one who has an account, or as a guest.
+    pub(crate) fn asks_for(&self, resource: Resource, guest: bool) -> Session {
+        self.claims(resource, 64, self.table.epoch().now(), guest)
+    }
+
+    fn claims(&self, resource: Resource, depth_max: usize, epoch: u64, guest: bool) -> Session {
         let ((deliver, inbox), (control_port, control)) = (Probe::start(depth_max), Probe::start(64));
         let (reply, answer) = reply();
         let claim = Claim {
             account: account(),
-            resource: resource
-                .map_or(Resource::Made { prefix: String::new() }, |name| Resource::Named(name.to_owned())),
-            guest: false,
+            resource,
+            guest,
             epoch,
             deliver: deliver.clone(),
             control: control_port,
