@@ -23,6 +23,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "arbiters": arbiters(system),
         "streams_closed": system.counters.closed_by_reason(),
         "sasl": system.counters.sasl_by_result(),
+        "login_delays": login_delays(system),
         "readers_stalled": stalled,
         "readers_held": held,
         "receivers": receivers(),
@@ -59,6 +60,11 @@ fn actors() -> Map<String, Value> {
 fn arbiters(system: &System) -> Vec<Value> {
     let lags = system.arbiters.arbiters().iter().map(|arbiter| arbiter.lag());
     lags.map(|(last, high)| json!({ "lag_us": last, "lag_high_us": high })).collect()
+}
+
+fn login_delays(system: &System) -> Value {
+    let delays = system.login_delays.snapshot();
+    json!({ "attempts": delays.attempts, "ms": delays.ms, "unanswered": delays.unanswered })
 }
 
 fn receivers() -> Value {

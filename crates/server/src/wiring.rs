@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
 use rjabberd_c2s as c2s;
-use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
+use rjabberd_c2s::{C2s, Connections, Counters, LoginBrake, NoBrake, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
 use rjabberd_im::{Im, Services};
 use rjabberd_listener::messages::StopAccepting;
@@ -34,6 +34,8 @@ use crate::accounts::{self, Accounts, LiveSessions};
 use crate::brake::Brake;
 use crate::certificate::Certificates;
 use crate::config::{self, Config, Conflict, ListenerTls, Shaper};
+use crate::house;
+use crate::login_brake::LoginDelays;
 use crate::registration::Registration;
 use crate::start_error::StartError;
 
@@ -47,10 +49,6 @@ const CLOSE_FLUSH: Duration = Duration::from_secs(5);
 const HAND_OVER: Duration = Duration::from_secs(1);
 /// Addressees of directed presence that one session remembers.
 const DIRECTED_PRESENCE_MAX: usize = 1_000;
-/// How long the store may lag behind what memory knows of last activities.
-const FLUSH_ACTIVITY: Duration = Duration::from_secs(5);
-/// How often messages that waited too long are looked for.
-const EXPIRE_OFFLINE: Duration = Duration::from_secs(60 * 60);
 /// How often a stopping server looks whether its connections have ended.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -64,7 +62,8 @@ pub struct System {
     pub(crate) counters: Arc<Counters>,
     pub(crate) census: Arc<Census>,
     pub(crate) im: &'static Im,
-    /// Saves last activities as long as the server runs.
+    pub(crate) login_delays: LoginDelays,
+    /// As long as the server runs.
     keeping_house: tokio::task::JoinHandle<()>,
     /// What administers accounts.
     pub accounts: Accounts,
@@ -148,6 +147,7 @@ pub async fn start(
     let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
     let census = Census::new(census_limits(config));
     let brake = Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config)));
+    let login_delays = LoginDelays::new(shared_networks(config));
     c2s::show_bodies(config.log.bodies);
 
     let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
@@ -169,10 +169,10 @@ pub async fn start(
             shaping: shaping(config, &listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
-            brake: Box::new(NoBrake),
+            brake: login_brake(config, &login_delays),
             vouch: Box::new(|_| Vec::new()),
-            token_lifetime: Duration::from_secs(21 * 86_400),
-            token_clients_max: 50,
+            token_lifetime: config.auth.fast.map_or(Duration::ZERO, |fast| fast.lifetime),
+            token_clients_max: config.auth.fast.map_or(0, |fast| fast.clients_max),
             may_register: Box::new(move |address| brake.admits(address)),
             connections: connections.clone(),
             counters: counters.clone(),
@@ -192,7 +192,8 @@ pub async fn start(
         counters,
         census,
         im,
-        keeping_house: tokio::spawn(keep_house(im)),
+        login_delays,
+        keeping_house: tokio::spawn(house::keep(im, store)),
         accounts,
         entrances,
         listeners,
@@ -222,17 +223,9 @@ fn census_limits(config: &Config) -> CensusLimits {
     }
 }
 
-/// What is done now and then: last activities are saved, and messages that waited too long are forgotten.
-async fn keep_house(im: &'static Im) {
-    let mut expired = None::<Instant>;
-    loop {
-        tokio::time::sleep(FLUSH_ACTIVITY).await;
-        im.flush_activity().await;
-        if expired.is_none_or(|at| at.elapsed() > EXPIRE_OFFLINE) {
-            im.expire_offline().await;
-            expired = Some(Instant::now());
-        }
-    }
+/// What delays attempts to log in, if anything does.
+fn login_brake(config: &Config, delays: &LoginDelays) -> Box<dyn LoginBrake> {
+    if config.auth.delay { Box::new(delays.clone()) } else { Box::new(NoBrake) }
 }
 
 fn listen(
@@ -381,7 +374,7 @@ fn host_settings(
             features: features.into_iter().collect(),
             offers: Offers::default(),
             fakes: FakeSalts::new(secret, host.key_plan(&config.auth)),
-            token_rotation_s: None,
+            token_rotation_s: config.auth.fast.map(|fast| fast.rotation_s()),
         };
         (host.domain.clone(), settings)
     };

@@ -48,6 +48,8 @@ fn manage(runtime: &Runtime) {
     }
     let cost = run(runtime, 3_000, 64, |n| store.set_credentials(&jid(n), credentials()));
     report("set_credentials, 64 in flight", 3_000, cost);
+    let cost = run(runtime, 1_000, 1, |_| store.key_shapes("example.net"));
+    report("key_shapes, 1 in flight", 1_000, cost);
     println!("{:#?}", store.metrics().snapshot());
 }
 

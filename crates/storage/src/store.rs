@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::roster::{Act, RosterItem};
-use rjabberd_xmpp::sasl::{ClientId, Credentials, ScramKeys, TokenChange, Tokens};
+use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
@@ -246,8 +246,9 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Changes the tokens of one client of an account; [`StoreError::NotFound`] if there is no such account, or it may
-    /// not log in, [`StoreError::Conflict`] if the used token is gone, or its count was seen meanwhile. An account keeps
-    /// the tokens of at most `clients_max` clients: those that were given out longest ago end.
+    /// not log in, [`StoreError::Conflict`] if the used token is gone, or its count was seen meanwhile. Where it stands
+    /// does not matter: a login beside this one may have made it the current one. An account keeps the tokens of at most
+    /// `clients_max` clients (and of the one that gets a new token): those that were given out longest ago end.
     fn change_tokens(
         &self,
         account: &BareJid,
@@ -262,6 +263,13 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets up to `tokens_max` tokens that ended before that time; says how many it were.
     fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {
         let _ = (ended_before_unix_s, tokens_max);
+        absent()
+    }
+
+    /// Which keys the accounts of a domain have, by hash, iterations and length of the salt, the most common first; at most
+    /// a thousand shapes. One account counts for each hash that it has keys for. Quick however many accounts there are.
+    fn key_shapes(&self, domain: &str) -> Answer<Vec<KeyShape>> {
+        let _ = domain;
         absent()
     }
 

@@ -8,6 +8,7 @@ use rjabberd_storage::{
     DATABASE_FILE, OfflineLimits, OpenError, Profile, RosterVersion, SqliteOptions, SqliteStore, Store,
 };
 use rjabberd_xmpp::roster::Half;
+use rjabberd_xmpp::sasl::{ClientId, KeyShape, ScramHash};
 use rusqlite::Connection;
 use support::{credentials, jid, nothing, open, profile, seed, wait};
 
@@ -41,7 +42,9 @@ fn the_accounts_of_each_released_schema_are_there_after_the_upgrade() {
         for (account, expected, disabled) in
             [("romeo@example.net", 1, false), ("juliet@example.org", 2, true)]
         {
-            let login = wait(store.load_login(&jid(account))).unwrap().unwrap();
+            let mut login = wait(store.load_login(&jid(account))).unwrap().unwrap();
+            // Of DIGEST-MD5, which older schemas do not have.
+            login.credentials.digest = None;
             assert_eq!(
                 (seed(&login.credentials), login.disabled),
                 (expected, disabled),
@@ -62,7 +65,7 @@ fn a_database_of_schema_1_has_empty_rosters_after_the_upgrade_and_takes_what_is_
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
     assert_eq!(*profile(&store, "romeo"), Profile { version: version_of(1, 0), ..Profile::default() });
     let limits = OfflineLimits { messages_max: 1, bytes_max: 10 };
     let taken = store.append_offline(&jid("romeo@example.net"), "text".into(), 0, limits, nothing());
@@ -99,6 +102,36 @@ fn what_a_database_of_schema_2_holds_is_there() {
     assert_eq!(blocks, [(romeo, vec![jid("tybalt@example.org").into()])]);
     let activity = wait(store.load_activity(&juliet)).unwrap().unwrap();
     assert_eq!((activity.left_unix_s, activity.status.as_deref()), (1_790_000_002, Some("asleep")));
+}
+
+/// Romeo has a token of each kind for client 1.
+#[test]
+fn what_a_database_of_schema_3_holds_is_there() {
+    let (_folder, store) = restore(3);
+    let romeo = jid("romeo@example.net");
+    let tokens = wait(store.load_tokens(&romeo, ClientId(1))).unwrap().unwrap();
+    let (current, fresh) = (tokens.current.unwrap(), tokens.fresh.unwrap());
+    assert_eq!((current.secret.as_str(), current.count, current.issued_unix_s), ("old", 3, 1_790_000_000));
+    assert_eq!((fresh.secret.as_str(), fresh.count, fresh.expires_unix_s), ("new", 0, 1_791_900_400));
+    let login = wait(store.load_login(&romeo)).unwrap().unwrap();
+    assert_eq!(*login.credentials.digest.unwrap().0, [9; 16]);
+}
+
+#[test]
+fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
+    for schema in 1..=3 {
+        let (_folder, store) = restore(schema);
+        let shape = |hash: ScramHash, seed: u32| KeyShape {
+            hash,
+            iterations: 4_096 + seed,
+            salt_bytes: hash.bytes(),
+            accounts: 1,
+        };
+        for (domain, seed) in [("example.net", 1), ("example.org", 2)] {
+            let expected = [shape(ScramHash::Sha1, seed), shape(ScramHash::Sha256, seed)];
+            assert_eq!(wait(store.key_shapes(domain)).unwrap(), expected, "schema {schema}");
+        }
+    }
 }
 
 #[test]

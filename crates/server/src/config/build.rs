@@ -7,7 +7,7 @@ use rjabberd_storage::OfflineLimits;
 
 use super::hosts;
 use super::listeners;
-use super::settings::{Auth, Config, Conflict, Limits, Log, LogFormat, StoreKind};
+use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind};
 use super::suggestion;
 use super::values::Values;
 
@@ -77,6 +77,19 @@ fn auth(values: &Values) -> Auth {
         plain_without_tls: values.boolean_or(&["auth", "plain_without_tls"], false),
         // RFC 6120, 6.4.5: at least two and at most five retries.
         failures_max: number_or(values, &["auth", "failures_max"], 5),
+        delay: values.boolean_or(&["auth", "delay"], true),
+        fast: values.boolean_or(&["auth", "fast"], true).then(|| fast(values)),
+    }
+}
+
+fn fast(values: &Values) -> Fast {
+    let hours = |path: &[&str], default: u32, each: u64| {
+        Duration::from_secs(u64::from(number_or(values, path, default)) * each * 60 * 60)
+    };
+    Fast {
+        lifetime: hours(&["auth", "fast_days"], 21, 24),
+        rotation: hours(&["auth", "fast_rotate_hours"], 24, 1),
+        clients_max: number_or(values, &["auth", "fast_clients_max"], 50) as usize,
     }
 }
 

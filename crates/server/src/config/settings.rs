@@ -154,6 +154,28 @@ pub struct Auth {
     pub plain_without_tls: bool,
     /// Failed authentications after which the stream ends.
     pub failures_max: u32,
+    /// Wrong passwords delay the next attempt from the same address.
+    pub delay: bool,
+    /// Tokens of FAST (XEP-0484); `None` offers none.
+    pub fast: Option<Fast>,
+}
+
+/// Tokens of FAST (XEP-0484).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fast {
+    /// How long a token is good.
+    pub lifetime: Duration,
+    /// How old a token gets until it is replaced when it is used.
+    pub rotation: Duration,
+    /// Clients of one account that may have tokens.
+    pub clients_max: usize,
+}
+
+impl Fast {
+    /// [`Fast::rotation`] in seconds.
+    pub fn rotation_s(&self) -> i64 {
+        i64::try_from(self.rotation.as_secs()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Limits and deadlines.

@@ -314,6 +314,20 @@ fn a_host_has_the_contact_addresses_of_all_but_for_the_roles_that_it_names() {
 }
 
 #[test]
+fn who_guesses_waits_and_tokens_are_given_out_unless_the_config_says_no() {
+    let days = |days: u64| std::time::Duration::from_secs(days * 86_400);
+    let auth = load_text("", &[]).unwrap().auth;
+    assert!(auth.delay);
+    assert_eq!(auth.fast, Some(Fast { lifetime: days(21), rotation: days(1), clients_max: 50 }));
+    let text = "[auth]\ndelay = false\nfast_days = 7\nfast_rotate_hours = 48\nfast_clients_max = 3\n";
+    let auth = load_text(text, &[]).unwrap().auth;
+    assert!(!auth.delay);
+    assert_eq!(auth.fast, Some(Fast { lifetime: days(7), rotation: days(2), clients_max: 3 }));
+    assert_eq!(auth.fast.unwrap().rotation_s(), 172_800);
+    assert_eq!(load_text("auth.fast = false\nauth.fast_days = 7\n", &[]).unwrap().auth.fast, None);
+}
+
+#[test]
 fn what_an_account_may_keep_is_said_by_limits() {
     let config = load_text("", &[]).unwrap();
     assert_eq!(config.limits.account, rjabberd_im::Limits::default());

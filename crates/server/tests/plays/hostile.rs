@@ -65,7 +65,7 @@ fn attack_04_xml_that_is_none_is_not_well_formed() {
 }
 
 #[test]
-fn bytes_behind_starttls_belong_to_nobody() {
+fn attack_05_bytes_behind_starttls_belong_to_nobody() {
     let mut play = Play::new(&[]);
     play.account("romeo");
     let mut client = play.connects("mallory");

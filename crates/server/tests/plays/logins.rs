@@ -153,7 +153,7 @@ fn anything_but_starttls_before_tls_that_is_required_ends_the_stream_or_fails() 
 }
 
 #[test]
-fn the_host_of_a_stream_cannot_change_at_a_restart() {
+fn attack_09_the_host_of_a_stream_cannot_change_at_a_restart() {
     let play = Play::new(&["hosts = ['localhost', 'other.example']"]);
     play.account("romeo");
     let mut client = under_tls(&play, "romeo");

@@ -88,7 +88,7 @@ fn messages_go_where_the_table_of_rfc_6121_says() {
 }
 
 #[test]
-fn an_error_is_never_answered() {
+fn attack_29_an_error_is_never_answered() {
     let mut play = cast();
     for to in
         ["nobody@localhost", "offline@localhost/x", "juliet@localhost", "elsewhere.example", "localhost"]
@@ -158,7 +158,7 @@ fn what_is_inside_a_message_arrives_as_it_was_written() {
 }
 
 #[test]
-fn a_stanza_from_somebody_else_ends_the_stream() {
+fn attack_10_a_stanza_from_somebody_else_ends_the_stream() {
     let mut play = cast();
     play.client("romeo/orchard")
         .sends("<message from='juliet@localhost' to='juliet@localhost'><body>x</body></message>")

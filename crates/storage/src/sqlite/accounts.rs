@@ -2,10 +2,11 @@
 //! decides nothing about threads, groups or answers.
 
 use rjabberd_xmpp::address::BareJid;
-use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
+use rjabberd_xmpp::sasl::{Credentials, DigestKey, KeyShape, ScramHash, ScramKeys};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
+use super::tokens;
 use crate::error::StoreError;
 use crate::store::{Account, ImportCounts, Login};
 
@@ -28,10 +29,19 @@ impl Key {
 
 /// Refuses keys that no login could use, before they replace good ones.
 pub(super) fn check(account: &BareJid, credentials: &Credentials) -> Result<()> {
-    let refuse = |why: &str| Err(StoreError::Invalid(format!("the keys of {account}: {why}")));
     if credentials.keys.is_empty() {
-        return refuse("there are none");
+        return refuse(account, "there are none");
     }
+    check_added(account, credentials)
+}
+
+fn refuse(account: &BareJid, why: &str) -> Result<()> {
+    Err(StoreError::Invalid(format!("the keys of {account}: {why}")))
+}
+
+/// The same for keys that stand beside others.
+pub(super) fn check_added(account: &BareJid, credentials: &Credentials) -> Result<()> {
+    let refuse = |why: &str| refuse(account, why);
     for (index, keys) in credentials.keys.iter().enumerate() {
         let length = key_length(keys.hash);
         if credentials.keys[..index].iter().any(|other| other.hash == keys.hash) {
@@ -73,15 +83,20 @@ fn hash_named(name: &str) -> Option<ScramHash> {
 pub(super) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Login>> {
     let mut select = connection.prepare_cached(
         "SELECT account.disabled, scram_key.hash, scram_key.iterations, scram_key.salt, scram_key.stored_key,
-                scram_key.server_key
+                scram_key.server_key, digest_key.key
          FROM account LEFT JOIN scram_key ON scram_key.account_id = account.id
+              LEFT JOIN digest_key ON digest_key.account_id = account.id
          WHERE account.domain = ?1 AND account.localpart = ?2",
     )?;
     let mut rows = select.query([&key.domain, &key.localpart])?;
     let mut login: Option<Login> = None;
     while let Some(row) = rows.next()? {
-        let disabled = row.get(0)?;
-        let login = login.get_or_insert_with(|| Login { credentials: Credentials::default(), disabled });
+        if login.is_none() {
+            let digest = digest_key(row)?;
+            let credentials = Credentials { keys: Vec::new(), digest };
+            login = Some(Login { credentials, disabled: row.get(0)? });
+        }
+        let Some(login) = &mut login else { continue };
         if let Some(keys) = scram_keys(row)? {
             login.credentials.keys.push(keys);
         }
@@ -92,6 +107,11 @@ pub(super) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Lo
         }
         login => Ok(login),
     }
+}
+
+fn digest_key(row: &Row<'_>) -> Result<Option<DigestKey>> {
+    let key: Option<[u8; 16]> = row.get(6)?;
+    Ok(key.map(|key| DigestKey(Zeroizing::new(key))))
 }
 
 fn scram_keys(row: &Row<'_>) -> Result<Option<ScramKeys>> {
@@ -139,7 +159,7 @@ pub(super) fn create(
     insert_keys(connection, connection.last_insert_rowid(), credentials)
 }
 
-/// Replaces all keys: the old password works by no mechanism any more.
+/// Replaces all keys: the old password works by no mechanism any more, and neither does what was given out for it.
 pub(super) fn set_credentials(
     connection: &Connection,
     key: &Key,
@@ -148,6 +168,8 @@ pub(super) fn set_credentials(
 ) -> Result<()> {
     let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
     connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1")?.execute([id])?;
+    connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.execute([id])?;
+    tokens::end_all(connection, id)?;
     connection
         .prepare_cached("UPDATE account SET credentials_set_unix_s = ?2 WHERE id = ?1")?
         .execute([id, now_unix_s])?;
@@ -169,7 +191,60 @@ fn insert_keys(connection: &Connection, id: i64, credentials: &Credentials) -> R
             keys.server_key.as_slice()
         ])?;
     }
+    if let Some(DigestKey(key)) = &credentials.digest {
+        connection
+            .prepare_cached("INSERT INTO digest_key (account_id, key) VALUES (?1, ?2)")?
+            .execute(params![id, key.as_slice()])?;
+    }
     Ok(())
+}
+
+/// Adds keys, in the place of those for the same hash; `witness` says which password they are of.
+pub(super) fn add_keys(
+    connection: &Connection,
+    key: &Key,
+    witness: &ScramKeys,
+    credentials: &Credentials,
+) -> Result<()> {
+    let login = load_login(connection, key)?.ok_or(StoreError::NotFound)?;
+    if !login.credentials.keys.contains(witness) {
+        return Err(StoreError::Conflict);
+    }
+    let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
+    // Not by REPLACE, which would not run the trigger that counts them out.
+    let mut delete =
+        connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1 AND hash = ?2")?;
+    for keys in &credentials.keys {
+        delete.execute(params![id, hash_name(keys.hash)])?;
+    }
+    if credentials.digest.is_some() {
+        connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.execute([id])?;
+    }
+    insert_keys(connection, id, credentials)
+}
+
+/// Most shapes of keys that are told of.
+const SHAPES_MAX: u32 = 1_000;
+
+pub(super) const SHAPES: &str = "
+    SELECT hash, iterations, salt_bytes, accounts FROM key_shape WHERE domain = ?1
+    ORDER BY accounts DESC, hash, iterations, salt_bytes LIMIT ?2";
+
+/// Which keys the accounts of a domain have, the most common first.
+pub(super) fn key_shapes(connection: &Connection, domain: &str) -> Result<Vec<KeyShape>> {
+    let mut select = connection.prepare_cached(SHAPES)?;
+    let mut rows = select.query(params![domain, SHAPES_MAX])?;
+    let mut shapes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let hash: String = row.get(0)?;
+        shapes.push(KeyShape {
+            hash: hash_named(&hash).ok_or_else(|| StoreError::damaged("a key has an unknown hash"))?,
+            iterations: row.get(1)?,
+            salt_bytes: row.get::<_, u32>(2)? as usize,
+            accounts: u64::from(row.get::<_, u32>(3)?),
+        });
+    }
+    Ok(shapes)
 }
 
 pub(super) fn remove(connection: &Connection, key: &Key) -> Result<()> {

@@ -29,6 +29,7 @@ impl Weigh for Login {
                 size_of_val(keys) + keys.salt.len() + keys.stored_key.len() + keys.server_key.len() + 48
             })
             .sum();
+        // A digest key is inside.
         size_of::<Login>() + held
     }
 }

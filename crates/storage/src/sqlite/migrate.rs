@@ -16,8 +16,11 @@ use crate::error::OpenError;
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"rjab");
 
 /// The files in order; the first makes schema 1.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001-accounts.sql"), include_str!("../../migrations/0002-im.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001-accounts.sql"),
+    include_str!("../../migrations/0002-im.sql"),
+    include_str!("../../migrations/0003-tokens.sql"),
+];
 
 /// Refuses a file that is not ours, or is of a newer version, before anything in it is touched. Answers its schema's
 /// number: 0 for a new file.

@@ -21,6 +21,7 @@ mod roster_items;
 mod rosters;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod vcards;
 mod writer;
 

@@ -7,12 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
-use rjabberd_xmpp::sasl::Credentials;
+use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
+use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use super::accounts::{self, Key};
+use super::cache::Reading;
 use super::{
-    SqliteStore, activity, answered, blocks, offline, private, profiles, roster_items, rosters, vcards,
+    SqliteStore, activity, answered, blocks, offline, private, profiles, roster_items, rosters, tokens,
+    vcards,
 };
 use crate::error::StoreError;
 use crate::store::{
@@ -41,11 +44,8 @@ impl Store for SqliteStore {
             if let Some(login) = &login {
                 reading.keep(login.clone());
             }
-            if let (Some(ahead), Some(Login { disabled: false, .. })) = (ahead, &login) {
-                // What is wrong with it is told to whoever asks for it.
-                if let Ok(Some(profile)) = profiles::load(connection, &key) {
-                    ahead.keep(profile);
-                }
+            if let Some(Login { disabled: false, .. }) = &login {
+                keep_ahead(connection, &key, ahead);
             }
             Ok(login)
         })
@@ -69,6 +69,51 @@ impl Store for SqliteStore {
             changes.login(&account);
             accounts::set_credentials(connection, &key, &credentials, now_unix_s())
         })
+    }
+
+    fn add_keys(&self, account: &BareJid, witness: ScramKeys, credentials: Credentials) -> Answer<()> {
+        let Some(key) = Key::new(account) else { return answered(Err(StoreError::NotFound)) };
+        if let Err(error) = accounts::check_added(account, &credentials) {
+            return answered(Err(error));
+        }
+        let account = account.clone();
+        self.change(1, None, move |connection, changes| {
+            changes.login(&account);
+            accounts::add_keys(connection, &key, &witness, &credentials)
+        })
+    }
+
+    /// As with keys, the profile comes with them: the session asks for it at once.
+    fn load_tokens(&self, account: &BareJid, client: ClientId) -> Answer<Option<Tokens>> {
+        let Some(key) = Key::new(account) else { return answered(Ok(None)) };
+        let ahead = self.caches.profiles.reading_ahead(account);
+        self.read(move |connection| {
+            let tokens = tokens::load(connection, &key, client)?;
+            if tokens.as_ref().is_some_and(|tokens| *tokens != Tokens::default()) {
+                keep_ahead(connection, &key, ahead);
+            }
+            Ok(tokens)
+        })
+    }
+
+    fn change_tokens(
+        &self,
+        account: &BareJid,
+        client: ClientId,
+        change: TokenChange,
+        clients_max: usize,
+    ) -> Answer<()> {
+        let Some(key) = Key::new(account) else { return answered(Err(StoreError::NotFound)) };
+        self.write(1, move |connection| tokens::change(connection, &key, client, &change, clients_max))
+    }
+
+    fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {
+        self.write(1, move |connection| tokens::expire(connection, ended_before_unix_s, tokens_max))
+    }
+
+    fn key_shapes(&self, domain: &str) -> Answer<Vec<KeyShape>> {
+        let domain = domain.to_owned();
+        self.read(move |connection| accounts::key_shapes(connection, &domain))
     }
 
     fn remove_account(
@@ -309,6 +354,15 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Answer<()> {
         self.write(1, |_| Ok(()))
+    }
+}
+
+/// Reads a profile before anybody asks for it. What is wrong with it is told to whoever does.
+fn keep_ahead(connection: &Connection, key: &Key, ahead: Option<Reading<Arc<Profile>>>) {
+    if let Some(ahead) = ahead
+        && let Ok(Some(profile)) = profiles::load(connection, key)
+    {
+        ahead.keep(profile);
     }
 }
 

@@ -97,8 +97,8 @@ pub struct Offered {
     pub mechanisms: Vec<Mechanism>,
     /// Types of channel binding (XEP-0440); none are announced where it is empty.
     pub bindings: Vec<BindingType>,
-    /// XEP-0474, for each [`ScramHash`] in its order.
-    protections: [String; 3],
+    /// XEP-0474, for each [`ScramHash`] in its order; `None` where it is not to be said.
+    protections: Option<[String; 3]>,
 }
 
 impl Offered {
@@ -107,7 +107,14 @@ impl Offered {
         let list = downgrade_list(&mechanisms, &bindings);
         let protections = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512]
             .map(|hash| encode(&hash.digest(list.as_bytes())));
-        Offered { mechanisms, bindings, protections }
+        Offered { mechanisms, bindings, protections: Some(protections) }
+    }
+
+    /// The same offer, of which SCRAM says nothing (neither `h` nor `t`; XEP-0474, XEP-0515): for clients that give up at
+    /// attributes which they do not know, against RFC 5802, 5.1. Known are strophe.js before 2024 (so Converse.js up to 10.1.6), PHP's
+    /// fabiang/sasl before 2025 (Movim) and Rust's rsasl.
+    pub fn without_protection(self) -> Offered {
+        Offered { protections: None, ..self }
     }
 
     /// Whether channel binding was offered at all.
@@ -115,9 +122,9 @@ impl Offered {
         self.mechanisms.iter().any(|mechanism| matches!(mechanism, Mechanism::ScramPlus(_)))
     }
 
-    /// The value of the attribute `h` (XEP-0474): the hash of the offer, in base64.
-    pub fn protection(&self, hash: ScramHash) -> &str {
-        &self.protections[hash as usize]
+    /// The value of the attribute `h` (XEP-0474): the hash of the offer, in base64; `None` where it is not to be sent.
+    pub fn protection(&self, hash: ScramHash) -> Option<&str> {
+        self.protections.as_ref().map(|protections| protections[hash as usize].as_str())
     }
 }
 
@@ -145,6 +152,7 @@ mod tests {
             vec![Mechanism::ScramPlus(ScramHash::Sha1), Mechanism::Scram(ScramHash::Sha1)],
             vec![BindingType::EndPoint, BindingType::Exporter],
         );
-        assert_eq!(offered.protection(ScramHash::Sha1), "G6k/rBLDqgOhRRaCuuatSDFkJ08=");
+        assert_eq!(offered.protection(ScramHash::Sha1), Some("G6k/rBLDqgOhRRaCuuatSDFkJ08="));
+        assert_eq!(offered.without_protection().protection(ScramHash::Sha1), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Stored SCRAM keys: what the store holds instead of a password, how they are derived, and the salts of users who
-//! do not exist (RFC 5802, 3 and 9).
+//! Stored keys: what the store holds instead of a password, how they are derived, and which of them a host wants
+//! (RFC 5802, 3 and 9; RFC 2831, 2.1.2.1; XEP-0480).
 //!
 //! No password is kept here, and nothing here shows a key by `Debug`: text with keys is made only by
 //! [`ScramKeys::to_text`].
@@ -15,6 +15,8 @@ use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use super::digest::DigestKey;
 
 /// Iterations above this are refused in imported keys: one login would cost seconds.
 pub const ITERATIONS_MAX: u32 = 10_000_000;
@@ -141,33 +143,32 @@ impl ScramKeys {
         let password = prepare_password(password)?;
         let iterations = iterations.max(1);
         let salted = hash.salted_password(password.as_bytes(), salt, iterations);
-        let client_key = hash.hmac(&salted, b"Client Key");
-        Ok(ScramKeys {
-            hash,
-            iterations,
-            salt: salt.to_vec(),
-            stored_key: hash.digest(&client_key),
-            server_key: hash.hmac(&salted, b"Server Key"),
-        })
+        Ok(ScramKeys::of(hash, &salted, salt, iterations))
     }
 
-    /// The keys that a salted password makes (RFC 5802, 3).
+    /// Makes keys of a `SaltedPassword` that a client has computed (XEP-0480, 3). It must have the length of the hash;
+    /// whether it is of the account's password, nobody can tell but the client.
     pub fn from_salted_password(
         hash: ScramHash,
         salted: &[u8],
         salt: &[u8],
         iterations: u32,
     ) -> Result<ScramKeys, BadKeys> {
-        if salted.len() != hash.bytes() {
+        if salted.len() != hash.bytes() || salt.is_empty() || !(1..=ITERATIONS_MAX).contains(&iterations) {
             return Err(BadKeys);
         }
-        Ok(ScramKeys {
+        Ok(ScramKeys::of(hash, salted, salt, iterations))
+    }
+
+    fn of(hash: ScramHash, salted: &[u8], salt: &[u8], iterations: u32) -> ScramKeys {
+        let client_key = hash.hmac(salted, b"Client Key");
+        ScramKeys {
             hash,
             iterations,
             salt: salt.to_vec(),
-            stored_key: hash.digest(&hash.hmac(salted, b"Client Key")),
+            stored_key: hash.digest(&client_key),
             server_key: hash.hmac(salted, b"Server Key"),
-        })
+        }
     }
 
     /// The keys as `{SCRAM-SHA-256}iterations,salt,stored,server`, the last three in base64: a secret, which is why
@@ -231,17 +232,6 @@ fn prepare_password(password: &str) -> Result<Zeroizing<String>, BadPassword> {
     if prepared.is_empty() { Err(BadPassword) } else { Ok(prepared) }
 }
 
-/// What DIGEST-MD5 keeps of a password: `H(username:realm:password)` (RFC 2831, 2.1.2.1), which is as good as the
-/// password to that mechanism. No `Debug` that shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DigestKey(pub Zeroizing<[u8; 16]>);
-
-impl fmt::Debug for DigestKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("DigestKey")
-    }
-}
-
 /// Which keys a host keeps of a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPlan {
@@ -254,18 +244,16 @@ pub struct KeyPlan {
 }
 
 impl KeyPlan {
-    /// Whether keys for a hash are kept that an account lacks, or has with fewer iterations.
-    pub fn wants(&self, hash: ScramHash, credentials: &Credentials) -> bool {
-        let strong = credentials.for_hash(hash).is_some_and(|keys| keys.iterations >= self.iterations);
-        self.hashes.contains(&hash) && !strong
-    }
-
     /// Whether a password would be made to stronger or other keys than these now.
     pub fn is_met_by(&self, credentials: &Credentials) -> bool {
-        let strong = |hash: &ScramHash| {
-            credentials.for_hash(*hash).is_some_and(|keys| keys.iterations >= self.iterations)
-        };
-        self.hashes.iter().all(strong) && (credentials.digest.is_some() || !self.digest)
+        !self.hashes.iter().any(|hash| self.wants(*hash, credentials))
+            && (credentials.digest.is_some() || !self.digest)
+    }
+
+    /// Whether keys for a hash would be welcome (XEP-0480): the host keeps such keys, and these are not there or weaker.
+    pub fn wants(&self, hash: ScramHash, credentials: &Credentials) -> bool {
+        let strong = |keys: &ScramKeys| keys.iterations >= self.iterations;
+        self.hashes.contains(&hash) && !credentials.for_hash(hash).is_some_and(strong)
     }
 }
 
@@ -281,14 +269,34 @@ pub struct Credentials {
 impl Credentials {
     /// Derives keys of an account's password as planned, each with a salt of its own. Heavy: `iterations` HMACs a hash.
     pub fn derive(
-        _account: &BareJid,
+        account: &BareJid,
+        password: &str,
+        plan: &KeyPlan,
+        salt_source: impl FnMut() -> [u8; SALT_BYTES],
+    ) -> Result<Credentials, BadPassword> {
+        Credentials::default().strengthened(account, password, plan, salt_source)
+    }
+
+    /// The same keys, and with them all that the plan wants beyond them, of the same password. None goes, and none gets
+    /// weaker.
+    pub(super) fn strengthened(
+        &self,
+        account: &BareJid,
         password: &str,
         plan: &KeyPlan,
         mut salt_source: impl FnMut() -> [u8; SALT_BYTES],
     ) -> Result<Credentials, BadPassword> {
         prepare_password(password)?;
-        let derive = |hash: &ScramHash| ScramKeys::derive(*hash, password, &salt_source(), plan.iterations);
-        Ok(Credentials { keys: plan.hashes.iter().map(derive).collect::<Result<_, _>>()?, digest: None })
+        let mut keys = Vec::with_capacity(plan.hashes.len().max(self.keys.len()));
+        for hash in &plan.hashes {
+            keys.push(match self.for_hash(*hash) {
+                Some(stored) if !plan.wants(*hash, self) => stored.clone(),
+                _ => ScramKeys::derive(*hash, password, &salt_source(), plan.iterations)?,
+            });
+        }
+        keys.extend(self.keys.iter().filter(|stored| !plan.hashes.contains(&stored.hash)).cloned());
+        let digest = || plan.digest.then(|| DigestKey::derive(account, password));
+        Ok(Credentials { keys, digest: self.digest.clone().or_else(digest) })
     }
 
     /// The keys for a hash.
@@ -299,69 +307,5 @@ impl Credentials {
     /// The keys for the strongest hash that there are keys for.
     pub fn strongest(&self) -> Option<&ScramKeys> {
         self.keys.iter().max_by_key(|keys| keys.hash)
-    }
-}
-
-/// Salts for users who do not exist: stable per (secret, host, user, mechanism), so that a client cannot tell them
-/// from real ones.
-///
-/// An account with another iteration count or another length of salt than the configured ones (imported, or older
-/// than the configuration) can be told from a fake one.
-#[derive(Clone)]
-pub struct FakeSalts {
-    secret: Zeroizing<Vec<u8>>,
-    plan: KeyPlan,
-    strongest: ScramHash,
-}
-
-impl FakeSalts {
-    /// From the server's secret (kept in the store) and the keys that real accounts have.
-    pub fn new(secret: &[u8], plan: KeyPlan) -> FakeSalts {
-        let strongest = plan.hashes.iter().copied().max().unwrap_or(ScramHash::Sha256);
-        let plan = KeyPlan { iterations: plan.iterations.max(1), ..plan };
-        FakeSalts { secret: Zeroizing::new(secret.to_vec()), plan, strongest }
-    }
-
-    /// Which keys this host keeps.
-    pub fn plan(&self) -> &KeyPlan {
-        &self.plan
-    }
-
-    /// 32 bytes that nobody can foresee and that are the same for the same labels, none of which holds a NUL. The first
-    /// says what they are for.
-    pub fn derive(&self, labels: &[&str]) -> Zeroizing<Vec<u8>> {
-        self.derived(labels)
-    }
-
-    /// Keys that no password makes, for the mechanism of `hash`.
-    pub(super) fn keys(&self, hash: ScramHash, username: &str, domain: &str) -> ScramKeys {
-        let name = hash.mechanism_name();
-        let mut salt = self.derived(&["salt", name, domain, username]).to_vec();
-        salt.truncate(SALT_BYTES);
-        // Expanded to the length of the hash; nobody sees them, and a proof for them cannot be made.
-        let key = |label: &str| hash.hmac(&self.secret, &self.derived(&[label, name, domain, username]));
-        ScramKeys {
-            hash,
-            iterations: self.plan.iterations,
-            salt,
-            stored_key: key("stored key"),
-            server_key: key("server key"),
-        }
-    }
-
-    /// Keys that cost as much to compare with a password as those of a real account.
-    pub(super) fn keys_for_password(&self, username: &str, domain: &str) -> ScramKeys {
-        self.keys(self.strongest, username, domain)
-    }
-
-    /// HMAC of a list of texts, none of which holds a NUL.
-    fn derived(&self, labels: &[&str]) -> Zeroizing<Vec<u8>> {
-        ScramHash::Sha256.hmac(&self.secret, labels.join("\0").as_bytes())
-    }
-}
-
-impl fmt::Debug for FakeSalts {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("FakeSalts").field("plan", &self.plan).finish_non_exhaustive()
     }
 }

@@ -5,8 +5,12 @@
 //! machine does. Invariant: an account that is unknown, disabled or without keys for the mechanism gets the same
 //! answers, of the same shape and cost, as one whose password is wrong (RFC 6120, 6.5.10).
 
+pub mod anonymous;
 pub mod channel;
+pub mod digest;
+pub mod external;
 pub mod failure;
+pub mod fakes;
 pub mod keys;
 pub mod plain;
 pub mod scram;
@@ -17,9 +21,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use channel::{BindingType, Offered, SecureChannel, TlsVersion};
+pub use digest::DigestKey;
 pub use failure::SaslFailure;
+pub use fakes::{FakeSalts, KeyShape};
 use jid::BareJid;
-pub use keys::{BadKeys, BadPassword, Credentials, DigestKey, FakeSalts, KeyPlan, ScramHash, ScramKeys};
+pub use keys::{BadKeys, BadPassword, Credentials, KeyPlan, ScramHash, ScramKeys};
+pub use plain::{Checking, PasswordCheck, Verdict};
 pub use token::{ClientId, FastToken, TokenChange, TokenMechanism, TokenSlot, Tokens, UsedToken};
 use zeroize::Zeroizing;
 
@@ -157,18 +164,25 @@ enum Waiting {
     /// A client-first mechanism: an empty challenge asks for what `<auth/>` did not hold.
     Initial(Mechanism),
     ClientFinal(Box<scram::ClientFinal>),
+    DigestResponse(digest::Challenged),
+    DigestEnd {
+        username: String,
+    },
 }
 
 /// An exchange that waits for what the store knows of an account.
 pub struct LookUp {
     username: String,
-    domain: String,
+    account: BareJid,
     request: Request,
 }
 
 enum Request {
     Plain { password: Zeroizing<String> },
     Scram(scram::ClientFirst),
+    Digest(digest::Response),
+    External,
+    Token(token::Claim),
 }
 
 /// What a [`LookUp`] asks the store for.
@@ -180,35 +194,27 @@ pub enum Wanted {
     Tokens,
 }
 
-/// A password to be compared with stored keys: costs 1–5 ms of hashing, so it runs on a thread of its own.
-pub struct PasswordCheck {
-    password: Zeroizing<String>,
-    keys: ScramKeys,
-    known: bool,
-}
-
-/// What a [`PasswordCheck`] came to.
-#[derive(Debug)]
-pub struct Verdict {
-    /// Whether the password is right.
-    pub right: bool,
-    /// Keys of the same password to take the place of those in the store, where those are weaker than what is wanted.
-    pub stronger: Option<Credentials>,
-}
-
-/// An exchange that waits for a [`PasswordCheck`].
-pub struct Checking {
-    username: String,
-    keys: ScramKeys,
-}
-
 /// Begins an exchange. `initial` is the initial response, decoded; `None` where absent.
 pub fn begin(mechanism: Mechanism, setting: &Setting<'_>, initial: Option<&[u8]>) -> Outcome {
-    match (mechanism, initial) {
-        (_, None) => Outcome::Challenge(Vec::new(), Exchange(Waiting::Initial(mechanism))),
+    let look_up = match (mechanism, initial) {
+        (Mechanism::DigestMd5, initial) => return digest::begin(setting, initial),
+        (Mechanism::Anonymous, initial) => return anonymous::begin(setting, initial.unwrap_or_default()),
+        (_, None) => return Outcome::Challenge(Vec::new(), Exchange(Waiting::Initial(mechanism))),
         (Mechanism::Plain, Some(message)) => plain::begin(setting.domain, message),
-        (Mechanism::Scram(hash), Some(message)) => scram::begin(hash, setting.domain, message),
-        _ => Outcome::Failure(SaslFailure::InvalidMechanism),
+        (Mechanism::Scram(hash), Some(message)) => scram::begin(hash, false, setting, message),
+        (Mechanism::ScramPlus(hash), Some(message)) => scram::begin(hash, true, setting, message),
+        (Mechanism::External, Some(message)) => external::begin(setting, message),
+        (Mechanism::Token(token), Some(message)) => token::begin(token, setting, message),
+    };
+    look_up.into()
+}
+
+impl From<Result<LookUp, SaslFailure>> for Outcome {
+    fn from(look_up: Result<LookUp, SaslFailure>) -> Outcome {
+        match look_up {
+            Ok(look_up) => Outcome::LookUp(look_up),
+            Err(failure) => Outcome::Failure(failure),
+        }
     }
 }
 
@@ -218,6 +224,8 @@ impl Exchange {
         match self.0 {
             Waiting::Initial(mechanism) => begin(mechanism, setting, Some(response)),
             Waiting::ClientFinal(waiting) => waiting.verify(response),
+            Waiting::DigestResponse(waiting) => waiting.respond(setting.domain, response).into(),
+            Waiting::DigestEnd { username } => digest::end(username, response),
         }
     }
 }
@@ -225,7 +233,7 @@ impl Exchange {
 impl LookUp {
     fn new(account: &BareJid, request: Request) -> LookUp {
         let username = account.node().map(|node| node.as_str().to_owned()).unwrap_or_default();
-        LookUp { username, domain: account.domain().as_str().to_owned(), request }
+        LookUp { username, account: account.clone(), request }
     }
 
     /// Prepared localpart of the account that is asked for.
@@ -235,50 +243,33 @@ impl LookUp {
 
     /// What is to be asked.
     pub fn wants(&self) -> Wanted {
-        Wanted::Credentials
+        match self.request {
+            Request::Token(_) => Wanted::Tokens,
+            _ => Wanted::Credentials,
+        }
     }
 
-    /// The store's answer to [`Wanted::Tokens`], and the time: `None` for an unknown or disabled account.
-    pub fn answer_tokens(self, _tokens: Option<&Tokens>, _now_unix_s: i64) -> Outcome {
-        Outcome::Failure(SaslFailure::NotAuthorized)
+    /// The store's answer to [`Wanted::Tokens`], and the time: `None` for an unknown or disabled account. Nobody gets in by
+    /// this answer to another question.
+    pub fn answer_tokens(self, tokens: Option<&Tokens>, now_unix_s: i64) -> Outcome {
+        match self.request {
+            Request::Token(claim) => claim.answer(self.username, tokens, now_unix_s),
+            _ => Outcome::Failure(SaslFailure::NotAuthorized),
+        }
     }
 
-    /// The store's answer to [`Wanted::Credentials`]: `None` for an unknown or disabled account, which gets answers that look the same.
-    /// `nonce` is fresh printable text of at least 18 bytes of randomness, without comma.
+    /// The store's answer to [`Wanted::Credentials`]: `None` for an unknown or disabled account, which gets answers that
+    /// look the same. `nonce` is fresh printable text of at least 18 bytes of randomness, without comma.
     pub fn answer(self, credentials: Option<&Credentials>, fakes: &FakeSalts, nonce: &str) -> Outcome {
-        let LookUp { username, domain, request } = self;
+        let LookUp { username, account, request } = self;
+        let domain = account.domain().as_str();
         match request {
-            Request::Scram(first) => scram::challenge(first, username, &domain, credentials, fakes, nonce),
-            Request::Plain { password } => {
-                let stored = credentials.and_then(Credentials::strongest);
-                let fake = || fakes.keys_for_password(&username, &domain);
-                let keys = stored.cloned().unwrap_or_else(fake);
-                let check = PasswordCheck { password, keys: keys.clone(), known: stored.is_some() };
-                Outcome::Check(check, Checking { username, keys })
-            }
+            Request::Scram(first) => scram::challenge(first, username, domain, credentials, fakes, nonce),
+            Request::Plain { password } => plain::answer(password, account, username, credentials, fakes),
+            Request::Digest(response) => digest::answer(&response, username, domain, credentials, fakes),
+            Request::External => external::answer(username, credentials),
+            Request::Token(_) => Outcome::Failure(SaslFailure::NotAuthorized),
         }
-    }
-}
-
-impl PasswordCheck {
-    /// Derives and compares, in constant time; takes as long for an unknown user. Where the password is right and its
-    /// stored keys are weaker than wanted, derives others; `salt_source` gives random bytes.
-    pub fn run(self, _salt_source: impl FnMut() -> [u8; keys::SALT_BYTES]) -> Verdict {
-        Verdict { right: self.keys.match_password(&self.password) & self.known, stronger: None }
-    }
-}
-
-impl Checking {
-    /// The verdict of [`PasswordCheck::run`].
-    pub fn answer(self, verdict: Verdict) -> Outcome {
-        if !verdict.right {
-            return Outcome::Failure(SaslFailure::NotAuthorized);
-        }
-        let evidence = match verdict.stronger {
-            Some(stronger) => Evidence::Stronger(self.keys, stronger),
-            None => Evidence::Keys(self.keys),
-        };
-        Outcome::Success { username: self.username, data: None, evidence }
     }
 }
 

@@ -1,7 +1,8 @@
-//! SCRAM-SHA-1, -256 and -512 (RFC 5802, 7677) on the server side, without channel binding yet.
+//! SCRAM-SHA-1, -256 and -512 (RFC 5802, 7677) on the server side, plain and bound to the channel below (-PLUS;
+//! RFC 5929, RFC 9266), with the client's offer and TLS version signed along (XEP-0474, XEP-0515).
 //!
 //! What violates the grammar of RFC 5802, 7 is `malformed-request`; what it allows and we must refuse (channel binding
-//! that we did not offer, a mandatory extension, a wrong nonce or proof) is `not-authorized`. There is no `e=`: XMPP's
+//! that we did not offer or that the client should have seen, a mandatory extension, a wrong nonce or proof) is `not-authorized`. There is no `e=`: XMPP's
 //! `<failure/>` carries no data.
 
 use base64::Engine as _;
@@ -9,38 +10,38 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::keys::{FakeSalts, ScramHash, ScramKeys};
+use super::keys::{ScramHash, ScramKeys};
 use super::{
-    Credentials, Evidence, Exchange, LookUp, Outcome, Request, SaslFailure, Waiting, account_of,
-    check_authzid,
+    BindingType, Credentials, Evidence, Exchange, FakeSalts, LookUp, Outcome, Request, SaslFailure, Setting,
+    Waiting, account_of, check_authzid,
 };
 
 /// What the client's first message said, but for the user name.
 pub(super) struct ClientFirst {
     hash: ScramHash,
-    /// As sent: `c=` of the final message must repeat it.
-    gs2_header: String,
+    /// GS2 header as sent, and the channel's data: what `c=` of the final message must hold.
+    pub(super) binding: Zeroizing<Vec<u8>>,
+    /// What our first message says beyond salt and iterations.
+    pub(super) extensions: String,
     /// As sent: the first part of AuthMessage.
     bare: String,
     nonce: String,
 }
 
-/// Takes the client's first message.
-pub(super) fn begin(hash: ScramHash, domain: &str, message: &[u8]) -> Outcome {
-    match parse_client_first(hash, domain, message) {
-        Ok(look_up) => Outcome::LookUp(look_up),
-        Err(failure) => Outcome::Failure(failure),
-    }
-}
-
-fn parse_client_first(hash: ScramHash, domain: &str, message: &[u8]) -> Result<LookUp, SaslFailure> {
+/// Takes the client's first message, of the mechanism that binds the channel or of the one that does not.
+pub(super) fn begin(
+    hash: ScramHash,
+    is_plus: bool,
+    setting: &Setting<'_>,
+    message: &[u8],
+) -> Result<LookUp, SaslFailure> {
     const MALFORMED: SaslFailure = SaslFailure::MalformedRequest;
     let text = std::str::from_utf8(message).map_err(|_| MALFORMED)?;
     let mut parts = text.splitn(3, ',');
     let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(MALFORMED);
     };
-    check_binding_flag(flag)?;
+    let data = bound_data(flag, is_plus, setting)?;
     let authzid = match authzid {
         "" => None,
         named => Some(decode_saslname(named.strip_prefix("a=").ok_or(MALFORMED)?)?),
@@ -57,26 +58,52 @@ fn parse_client_first(hash: ScramHash, domain: &str, message: &[u8]) -> Result<L
         return Err(MALFORMED);
     }
     attributes.try_for_each(check_extension)?;
-    let account = account_of(&username, domain)?;
+    let account = account_of(&username, setting.domain)?;
     if let Some(authzid) = authzid {
         check_authzid(&authzid, &account)?;
     }
     let first = ClientFirst {
         hash,
-        gs2_header: gs2_header.to_owned(),
+        binding: Zeroizing::new([gs2_header.as_bytes(), data].concat()),
+        extensions: extensions(hash, setting),
         bare: bare.to_owned(),
         nonce: nonce.to_owned(),
     };
     Ok(LookUp::new(&account, Request::Scram(first)))
 }
 
-/// `n` and `y` pass: we offer no `-PLUS`, so a client that could bind channels is right that we cannot
-/// (RFC 5802, 6). `p=` must fail then.
-fn check_binding_flag(flag: &str) -> Result<(), SaslFailure> {
+/// The channel's data that a flag asks for, which is none for `n` and `y` (RFC 5802, 6).
+///
+/// Who says `y` has seen no `-PLUS`: somebody took it away if it was offered. Who chooses `-PLUS` must bind.
+fn bound_data<'a>(flag: &str, is_plus: bool, setting: &Setting<'a>) -> Result<&'a [u8], SaslFailure> {
+    const REFUSED: SaslFailure = SaslFailure::NotAuthorized;
     match flag {
-        "n" | "y" => Ok(()),
-        _ if flag.len() > 2 && flag.starts_with("p=") => Err(SaslFailure::NotAuthorized),
-        _ => Err(SaslFailure::MalformedRequest),
+        "n" if !is_plus => Ok(&[]),
+        "y" if !is_plus && !setting.offered.binds() => Ok(&[]),
+        "n" | "y" => Err(REFUSED),
+        _ => {
+            let name = flag.strip_prefix("p=").filter(|name| is_binding_name(name));
+            let name = name.ok_or(SaslFailure::MalformedRequest)?;
+            let binding = BindingType::from_name(name)
+                .filter(|binding| is_plus && setting.offered.bindings.contains(binding))
+                .ok_or(REFUSED)?;
+            setting.channel.and_then(|channel| channel.binding(binding)).ok_or(REFUSED)
+        }
+    }
+}
+
+/// `cb-name` (RFC 5802, 7).
+fn is_binding_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+}
+
+/// The offer that the client should have seen (XEP-0474), with TLS and without; and the version of TLS that it should
+/// see (XEP-0515), which nobody says without the first.
+fn extensions(hash: ScramHash, setting: &Setting<'_>) -> String {
+    let Some(protection) = setting.offered.protection(hash) else { return String::new() };
+    match setting.channel {
+        Some(channel) => format!(",h={protection},t={}", channel.version.hex()),
+        None => format!(",h={protection}"),
     }
 }
 
@@ -115,7 +142,7 @@ fn is_printable(byte: u8) -> bool {
 /// What the client's final message is measured by.
 pub(super) struct ClientFinal {
     username: String,
-    gs2_header: String,
+    binding: Zeroizing<Vec<u8>>,
     /// `client-first-message-bare,server-first-message`, the begin of AuthMessage.
     messages: String,
     nonce: String,
@@ -139,9 +166,10 @@ pub(super) fn challenge(
         None => (fake, Choice::from(0)),
     };
     let nonce = [&first.nonce, server_nonce].concat();
-    let server_first = format!("r={nonce},s={},i={}", STANDARD.encode(&keys.salt), keys.iterations);
+    let server_first =
+        format!("r={nonce},s={},i={}{}", STANDARD.encode(&keys.salt), keys.iterations, first.extensions);
     let messages = format!("{},{server_first}", first.bare);
-    let waiting = ClientFinal { username, gs2_header: first.gs2_header, messages, nonce, keys, known };
+    let waiting = ClientFinal { username, binding: first.binding, messages, nonce, keys, known };
     Outcome::Challenge(server_first.into_bytes(), Exchange(Waiting::ClientFinal(Box::new(waiting))))
 }
 
@@ -165,11 +193,11 @@ impl ClientFinal {
         let proof = STANDARD.decode(proof).map(Zeroizing::new).map_err(|_| MALFORMED)?;
         let mut attributes = without_proof.split(',');
         let binding = attributes.next().and_then(|first| first.strip_prefix("c=")).ok_or(MALFORMED)?;
-        let binding = STANDARD.decode(binding).map_err(|_| MALFORMED)?;
+        let binding = STANDARD.decode(binding).map(Zeroizing::new).map_err(|_| MALFORMED)?;
         let nonce = attributes.next().and_then(|second| second.strip_prefix("r=")).ok_or(MALFORMED)?;
         attributes.try_for_each(check_extension)?;
-        if binding != self.gs2_header.as_bytes() || !bool::from(nonce.as_bytes().ct_eq(self.nonce.as_bytes()))
-        {
+        let same = binding.ct_eq(&self.binding) & nonce.as_bytes().ct_eq(self.nonce.as_bytes());
+        if !bool::from(same) {
             return Err(SaslFailure::NotAuthorized);
         }
         self.check_proof(&format!("{},{without_proof}", self.messages), &proof)

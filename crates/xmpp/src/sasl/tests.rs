@@ -6,6 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod digests;
+mod fake_accounts;
+mod passwords;
+mod plus;
+mod tokens;
+mod without_passwords;
+
 const DOMAIN: &str = "example.net";
 const SERVER_NONCE: &str = "3rfcNHYJY1ZVvWVs7j";
 const ALL: [ScramHash; 3] = [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512];
@@ -40,6 +47,23 @@ fn setting() -> Setting<'static> {
         client: None,
         count: None,
     }
+}
+
+/// TLS with both kinds of binding, and a certificate that is good for nobody.
+fn channel() -> SecureChannel {
+    SecureChannel {
+        version: TlsVersion::V13,
+        exporter: Some([7; 32]),
+        end_point: Some([9; 48][..].into()),
+        accounts: Vec::new(),
+    }
+}
+
+fn every_mechanism() -> Vec<Mechanism> {
+    let scram = ALL.into_iter().flat_map(|hash| [Mechanism::Scram(hash), Mechanism::ScramPlus(hash)]);
+    let tokens = TokenMechanism::ALL.into_iter().map(Mechanism::Token);
+    let others = [Mechanism::Anonymous, Mechanism::DigestMd5, Mechanism::Plain, Mechanism::External];
+    scram.chain(tokens).chain(others).collect()
 }
 
 fn fakes() -> FakeSalts {
@@ -325,8 +349,18 @@ impl Client {
     }
 
     fn challenged(&self, stored: Option<&Credentials>) -> (String, Exchange) {
+        self.challenged_on(Mechanism::Scram(self.hash), &setting(), stored)
+    }
+
+    #[track_caller]
+    fn challenged_on(
+        &self,
+        mechanism: Mechanism,
+        setting: &Setting<'_>,
+        stored: Option<&Credentials>,
+    ) -> (String, Exchange) {
         let message = [self.gs2_header, &self.bare].concat();
-        let look_up = look_up(begin(Mechanism::Scram(self.hash), &setting(), Some(message.as_bytes())));
+        let look_up = look_up(begin(mechanism, setting, Some(message.as_bytes())));
         challenge(look_up.answer(stored, &fakes(), SERVER_NONCE))
     }
 
@@ -450,10 +484,15 @@ fn a_fake_account_lets_nobody_in_whatever_its_keys() {
     let message = client.client_final("secret", &server_first, RIGHT);
     assert_eq!(named(&exchange.respond(&setting(), message.as_bytes())), "not-authorized");
 
-    let check = |known| PasswordCheck {
-        password: Zeroizing::new("secret".to_owned()),
-        keys: stored.keys[0].clone(),
-        known,
+    let check = |known| {
+        let look_up = look_up(begin(Mechanism::Plain, &setting(), Some(b"\0romeo\0secret")));
+        match look_up.answer(Some(&stored), &fakes(), SERVER_NONCE) {
+            Outcome::Check(mut check, _) => {
+                check.known = known;
+                check
+            }
+            other => panic!("no check but {}", named(&other)),
+        }
     };
     assert!(check(true).run(|| [0; 16]).right && !check(false).run(|| [0; 16]).right);
 }
@@ -637,6 +676,31 @@ fn nothing_shows_a_secret() {
     );
     let check = look_up(plain).answer(Some(&stored), &fakes(), SERVER_NONCE);
     assert_eq!(format!("{check:?}"), "Check(PasswordCheck { .. }, Checking { .. })");
+    let verdict = Verdict { right: true, stronger: Some(passwords::with_digest("secret")) };
+    assert_eq!(
+        format!("{verdict:?}"),
+        "Verdict { right: true, stronger: Some(Credentials { keys: [], digest: Some(DigestKey) }) }"
+    );
+}
+
+#[test]
+fn no_exchange_shows_a_secret_at_any_step() {
+    let (channel, offered) = (channel(), plus::offered());
+    let setting =
+        Setting { channel: Some(&channel), offered: &offered, client: Some(ClientId(3)), ..setting() };
+    let waiting = "Challenge([], Exchange { .. })";
+    assert_eq!(format!("{:?}", begin(Mechanism::External, &setting, None)), waiting);
+    let plus = begin(Mechanism::ScramPlus(ScramHash::Sha1), &setting, Some(b"p=tls-exporter,,n=romeo,r=a"));
+    assert_eq!(format!("{plus:?}"), "LookUp(LookUp { .. })");
+    let token = tokens::token("a token", TokenMechanism::None);
+    let used = Evidence::Token(UsedToken { slot: TokenSlot::Fresh, token: token.clone() });
+    let shown = "FastToken { mechanism: None, .. }";
+    assert_eq!(format!("{used:?}"), format!("Token(UsedToken {{ slot: Fresh, token: {shown} }})"));
+    let tokens = Tokens { current: None, fresh: Some(token) };
+    assert_eq!(format!("{tokens:?}"), format!("Tokens {{ current: None, fresh: Some({shown}) }}"));
+    assert_eq!(format!("{:?} {:?}", channel, ClientId(3)), "SecureChannel { version: V13, .. } ClientId");
+    let debugged = format!("{:?}", begin(Mechanism::DigestMd5, &setting, None));
+    assert!(debugged.ends_with("], Exchange { .. })"), "{debugged}");
 }
 
 #[test]
@@ -663,12 +727,16 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_bytes_make_an_exchange_panic(
-        mechanism in 0..4usize,
+    fn no_bytes_make_an_exchange_panic_or_let_anybody_in(
+        mechanism in proptest::sample::select(every_mechanism()),
+        bound in any::<bool>(),
         first in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..64),
-            "[nyp],(a=[a-z@=]*)?,(m=x,)?n=[a-zA-Z=23CD,\\PC]{0,12},r=[ -~]{0,8}(,[a-z]=.)?".prop_map(String::into_bytes),
-            "\\PC{0,8}\0\\PC{0,8}\0\\PC{0,8}".prop_map(String::into_bytes),
+            "([ny]|p=tls-(exporter|server-end-point|x)),(a=[a-z@=]*)?,(m=x,)?n=[a-zA-Z=23CD,\\PC]{0,12},r=[ -~]{0,8}(,[a-z]=.)?"
+                .prop_map(String::into_bytes),
+            "\\PC{0,8}\0\\PC{0,8}(\0\\PC{0,8})?".prop_map(String::into_bytes),
+            "([a-z-]{1,10}=(\"([a-z/\\PC]|\\\\[a-z])*\"|[a-z0-9]{1,8})[, ]){0,6}".prop_map(String::into_bytes),
+            digests::almost_right().prop_map(String::into_bytes),
         ],
         second in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..64),
@@ -676,20 +744,31 @@ proptest! {
         ],
         initial in any::<bool>(),
     ) {
-        let mechanism = [Mechanism::Plain, Mechanism::Scram(ScramHash::Sha1), Mechanism::Scram(ScramHash::Sha256),
-            Mechanism::Scram(ScramHash::Sha512)][mechanism];
-        let mut outcome = begin(mechanism, &setting(), initial.then_some(&first[..]));
+        let channel = channel();
+        let offered = plus::offered();
+        let mut setting = Setting { client: Some(ClientId(1)), ..setting() };
+        if bound {
+            setting = Setting { channel: Some(&channel), offered: &offered, ..setting };
+        }
+        let mut outcome = begin(mechanism, &setting, initial.then_some(&first[..]));
         if let Outcome::Challenge(_, exchange) = outcome {
-            outcome = exchange.respond(&setting(), &first);
+            outcome = exchange.respond(&setting, &first);
         }
         if let Outcome::LookUp(look_up) = outcome {
             prop_assert!(!look_up.username().is_empty());
-            outcome = look_up.answer(None, &fakes(), SERVER_NONCE);
+            outcome = match look_up.wants() {
+                Wanted::Credentials => look_up.answer(None, &fakes(), SERVER_NONCE),
+                Wanted::Tokens => look_up.answer_tokens(None, 0),
+            };
         }
         if let Outcome::Challenge(_, exchange) = outcome {
-            outcome = exchange.respond(&setting(), &second);
-            prop_assert!(matches!(outcome, Outcome::Failure(_)));
+            outcome = exchange.respond(&setting, &second);
         }
+        if let Outcome::Check(check, checking) = outcome {
+            outcome = checking.answer(check.run(|| [0; 16]));
+        }
+        let is_guest = matches!(outcome, Outcome::Success { evidence: Evidence::Nothing, .. });
+        prop_assert!(matches!(outcome, Outcome::Failure(_)) || is_guest && mechanism == Mechanism::Anonymous);
     }
 
     #[test]

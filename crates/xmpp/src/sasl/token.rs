@@ -2,13 +2,15 @@
 //! (draft-schmaus-kitten-sasl-ht-09).
 //!
 //! A client (one installation, by the `id` of its user agent) has two places for tokens: the one that it uses, and the
-//! one that it was given last. A token works with the one mechanism that it was asked for.
+//! one that it was given last. A token works with the one mechanism that it was asked for. Only who holds a token learns
+//! that it has expired; a client without tokens is answered as one with a wrong token, after the same work.
 
 use std::fmt;
 
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::BindingType;
+use super::{BindingType, Evidence, LookUp, Outcome, Request, SaslFailure, ScramHash, Setting, account_of};
 
 /// An installation of a client, by the UUID that it gives itself (XEP-0388, 2.3). Others never see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,4 +130,83 @@ pub struct TokenChange {
     pub revoke: bool,
     /// A new token.
     pub issue: Option<FastToken>,
+}
+
+/// Stands in for a token that is not there.
+pub(super) const NO_TOKEN: &str = "no token, but as long as one: 43 characters";
+
+/// What the client said to prove that it holds a token.
+pub(super) struct Claim {
+    mechanism: TokenMechanism,
+    binding: Zeroizing<Vec<u8>>,
+    proof: Zeroizing<Vec<u8>>,
+    count: Option<u32>,
+}
+
+/// Takes the one message, `authcid NUL HMAC` (HT, 3.1).
+pub(super) fn begin(
+    mechanism: TokenMechanism,
+    setting: &Setting<'_>,
+    message: &[u8],
+) -> Result<LookUp, SaslFailure> {
+    const MALFORMED: SaslFailure = SaslFailure::MalformedRequest;
+    if setting.client.is_none() {
+        return Err(MALFORMED);
+    }
+    let end = message.iter().position(|byte| *byte == 0).ok_or(MALFORMED)?;
+    let (authcid, proof) = (&message[..end], &message[end + 1..]);
+    let authcid = std::str::from_utf8(authcid).map_err(|_| MALFORMED)?;
+    if authcid.is_empty() || proof.is_empty() {
+        return Err(MALFORMED);
+    }
+    let binding = match mechanism.binding() {
+        None => &[][..],
+        Some(binding) => {
+            setting.channel.and_then(|channel| channel.binding(binding)).ok_or(SaslFailure::NotAuthorized)?
+        }
+    };
+    let claim = Claim {
+        mechanism,
+        binding: Zeroizing::new(binding.to_vec()),
+        proof: Zeroizing::new(proof.to_vec()),
+        count: setting.count,
+    };
+    Ok(LookUp::new(&account_of(authcid, setting.domain)?, Request::Token(claim)))
+}
+
+impl Claim {
+    /// Looks for the token: the one given out last first (XEP-0484, 6.1).
+    pub(super) fn answer(self, username: String, tokens: Option<&Tokens>, now_unix_s: i64) -> Outcome {
+        let places = [
+            (TokenSlot::Fresh, tokens.and_then(|tokens| tokens.fresh.as_ref())),
+            (TokenSlot::Current, tokens.and_then(|tokens| tokens.current.as_ref())),
+        ];
+        // Both are compared, whatever the first one came to.
+        let judged = places.map(|(slot, token)| (slot, token, bool::from(self.is_made_with(token))));
+        let found =
+            judged.into_iter().find_map(|(slot, token, right)| Some((slot, token.filter(|_| right)?)));
+        let Some((slot, token)) = found else { return Outcome::Failure(SaslFailure::NotAuthorized) };
+        if token.expires_unix_s <= now_unix_s {
+            return Outcome::Failure(SaslFailure::CredentialsExpired);
+        }
+        // XEP-0484, 4.4: a count that was seen is a replay.
+        if self.count.is_some_and(|count| count <= token.count) {
+            return Outcome::Failure(SaslFailure::NotAuthorized);
+        }
+        let data = self.signature(&token.secret, b"Responder").to_vec();
+        let token = FastToken { count: self.count.unwrap_or(token.count), ..token.clone() };
+        Outcome::Success { username, data: Some(data), evidence: Evidence::Token(UsedToken { slot, token }) }
+    }
+
+    fn is_made_with(&self, token: Option<&FastToken>) -> Choice {
+        let secret = token.map_or(NO_TOKEN, |token| &token.secret);
+        let is_for_it = token.is_some_and(|token| token.mechanism == self.mechanism);
+        self.signature(secret, b"Initiator").ct_eq(&self.proof) & Choice::from(u8::from(is_for_it))
+    }
+
+    /// `HMAC(token, label || cb-data)`.
+    fn signature(&self, secret: &str, label: &[u8]) -> Zeroizing<Vec<u8>> {
+        let signed = Zeroizing::new([label, &self.binding].concat());
+        ScramHash::Sha256.hmac(secret.as_bytes(), &signed)
+    }
 }

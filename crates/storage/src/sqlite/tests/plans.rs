@@ -26,6 +26,10 @@ fn a_page_costs_the_page_and_not_the_table() {
         (offline::LOAD, "account_id=? AND rowid>?"),
         (offline::DELETE, "account_id=? AND rowid<?"),
         (offline::EXPIRED, "taken_unix_ms<?"),
+        (tokens::EXPIRED, "expires_unix_s<?"),
+        (tokens::USED, "account_id=? AND client=?"),
+        (tokens::REVOKE, "account_id=? AND client=?"),
+        (tokens::END_ALL, "account_id=?"),
     ] {
         let plan = plan(&store, sql);
         assert!(plan.starts_with("SEARCH") && plan.contains(key) && !plan.contains("TEMP"), "{sql}:\n{plan}");
@@ -53,10 +57,18 @@ fn no_statement_scans_a_table_or_sorts() {
         vcards::LOAD,
         blocks::LIST,
         activity::LOAD,
+        tokens::LOAD,
+        tokens::FIND_ENABLED,
     ] {
         let plan = plan(&store, sql);
         assert!(plan.contains("SEARCH"), "{sql}:\n{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{sql}:\n{plan}");
+    }
+    // What these sort is short: the clients of one account, the shapes of one domain's keys.
+    for sql in [tokens::CROWD_OUT, accounts::SHAPES] {
+        let plan = plan(&store, sql);
+        assert!(plan.contains("SEARCH") && !plan.contains("SCAN fast_token"), "{sql}:\n{plan}");
+        assert!(!plan.contains("SCAN key_shape"), "{sql}:\n{plan}");
     }
 }
 
@@ -72,7 +84,7 @@ fn the_rows_of_an_account_are_found_by_an_index() {
         let names = select.query_map([], |row| row.get(0))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }));
-    assert_eq!(tables.len(), 7, "{tables:?}");
+    assert_eq!(tables.len(), 9, "{tables:?}");
     for table in tables {
         let plan = plan(&store, &format!("DELETE FROM {table} WHERE account_id = ?1"));
         assert!(plan.starts_with("SEARCH"), "{table}: {plan}");

@@ -140,3 +140,40 @@ fn without_memory_every_question_goes_to_the_disk() {
         assert_eq!(asked(&store, || log_in(&store, "romeo")), 2);
     }
 }
+
+#[test]
+fn added_keys_are_seen_by_the_next_login() {
+    let (_folder, store) = with(&["romeo"]);
+    log_in(&store, "romeo");
+    let mut strong = credentials().keys.remove(0);
+    let witness = strong.clone();
+    strong.iterations = 7;
+    let added = Credentials { keys: vec![strong.clone()], digest: None };
+    wait(store.add_keys(&jid("romeo"), witness, added));
+    assert!(wait(store.load_login(&jid("romeo"))).unwrap().credentials.keys == [strong]);
+}
+
+#[test]
+fn a_login_by_token_brings_the_profile_with_it() {
+    use rjabberd_xmpp::sasl::{ClientId, FastToken, TokenChange, TokenMechanism};
+    let (_folder, store) = with(&["romeo", "juliet"]);
+    let token = FastToken {
+        mechanism: TokenMechanism::None,
+        secret: Zeroizing::new("secret".to_owned()),
+        issued_unix_s: 0,
+        expires_unix_s: 1,
+        count: 0,
+    };
+    let change = TokenChange { issue: Some(token), ..TokenChange::default() };
+    wait(store.change_tokens(&jid("romeo"), ClientId(1), change, 10));
+    // Whoever has no token is nobody: what he asks pushes nothing out of the memory.
+    for (name, client, questions) in [("juliet", 1, 2), ("romeo", 2, 2), ("romeo", 1, 1)] {
+        let asking = || {
+            wait(store.load_tokens(&jid(name), ClientId(client))).unwrap();
+            wait(store.load_profile(&jid(name))).unwrap();
+        };
+        // Forget what the question before has brought.
+        wait(append(&store, name));
+        assert_eq!(asked(&store, asking), questions, "{name} {client}");
+    }
+}
