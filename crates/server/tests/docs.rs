@@ -123,7 +123,10 @@ fn every_test_that_the_security_page_names_exists() {
     sources(&root().join("crates"), &mut texts);
     for name in &named {
         let head = format!("fn {name}(");
-        assert!(texts.iter().any(|text| text.contains(&head)), "docs/security.md names {name}: there is none");
+        assert!(
+            texts.iter().any(|text| text.contains(&head)),
+            "docs/security.md names {name}: there is none"
+        );
     }
     assert!(named.len() > 40, "{named:?}");
 }
