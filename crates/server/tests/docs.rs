@@ -96,3 +96,37 @@ fn the_default_of_every_key_in_the_docs_is_a_key() {
     }
     assert!(count > 10, "{count}");
 }
+
+/// All sources of the workspace.
+fn sources(folder: &Path, texts: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, texts);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            texts.push(fs::read_to_string(&path).expect("a source is text"));
+        }
+    }
+}
+
+/// Whether a word is a test's name: a sentence, or one of the attacks.
+fn is_test_name(word: &str) -> bool {
+    let is_identifier = word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    is_identifier && (word.starts_with("attack_") || word.matches('_').count() >= 3)
+}
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = fs::read_to_string(root().join("docs/security.md")).expect("it is there");
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(|word| is_test_name(word)).collect();
+    let mut texts = Vec::new();
+    sources(&root().join("crates"), &mut texts);
+    for name in &named {
+        let head = format!("fn {name}(");
+        assert!(
+            texts.iter().any(|text| text.contains(&head)),
+            "docs/security.md names {name}: there is none"
+        );
+    }
+    assert!(named.len() > 40, "{named:?}");
+}

@@ -105,9 +105,9 @@ fn attack_02_white_space_after_login_is_dropped_as_it_comes() {
 
 /// Begins with this, then sends a space after each while of silence, until the server closes; what it said.
 fn drips(play: &Play, first: &str) -> String {
-    let mut socket = TcpStream::connect(play.server.address("c2s")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    socket.write_all(first.as_bytes()).unwrap();
+    let mut socket = TcpStream::connect(play.server.address("c2s")).expect("the socket is open");
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("the socket is open");
+    socket.write_all(first.as_bytes()).expect("the socket is open");
     let (mut told, mut buffer, began) = (Vec::new(), [0; 4096], Instant::now());
     loop {
         assert!(began.elapsed() < PATIENCE, "it goes on for ever");
@@ -121,7 +121,7 @@ fn drips(play: &Play, first: &str) -> String {
             Err(_) => break,
         }
     }
-    String::from_utf8(told).unwrap()
+    String::from_utf8(told).expect("the server sends text")
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn attack_21_a_half_open_connection_is_closed() {
 
 /// Reads until the server closes.
 fn rest(mut socket: TcpStream) -> Vec<u8> {
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
     let mut told = Vec::new();
     if let Err(error) = socket.read_to_end(&mut told) {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -99,7 +99,7 @@ fn what_is_no_header_closes_the_connection_and_is_escaped_in_the_log() {
     play.server.wait_for_log(&[
         "Refused PROXY header from",
         "it is no PROXY header",
-        r#""<?xml version='1""#,
+        r#"begins with "<?xml version="#,
     ]);
     play.server.wait_for_log(&["Refused PROXY header from", r#""GET /\n\x1b[31m""#]);
     play.server.wait_for_log(&["Refused PROXY header from", "malformed"]);
@@ -138,8 +138,9 @@ fn a_header_may_come_byte_by_byte() {
 
 /// A proxy for one connection: the header and the client's first bytes leave in one write.
 fn proxy(header: &'static [u8], server: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let clone = |socket: &TcpStream| socket.try_clone().expect("a socket can be cloned");
     let relay = |mut from: TcpStream, mut to: TcpStream| {
         std::thread::spawn(move || {
             // Whichever end breaks ends the relay.
@@ -148,15 +149,15 @@ fn proxy(header: &'static [u8], server: SocketAddr) -> (SocketAddr, JoinHandle<(
         })
     };
     let relaying = std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut server = TcpStream::connect(server).unwrap();
+        let (mut client, _) = listener.accept().expect("a client comes");
+        client.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+        let mut server = TcpStream::connect(server).expect("the server listens");
         let mut first = vec![0; 16 << 10];
-        let count = client.read(&mut first).unwrap();
-        server.write_all(&[header, &first[..count]].concat()).unwrap();
-        let back = relay(server.try_clone().unwrap(), client.try_clone().unwrap());
-        relay(client, server).join().unwrap();
-        back.join().unwrap();
+        let count = client.read(&mut first).expect("the client begins");
+        server.write_all(&[header, &first[..count]].concat()).expect("the server reads");
+        let back = relay(clone(&server), clone(&client));
+        relay(client, server).join().expect("a relay does not panic");
+        back.join().expect("a relay does not panic");
     });
     (address, relaying)
 }
