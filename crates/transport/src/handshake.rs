@@ -2,7 +2,7 @@
 //! client asked for, the exported keying material (RFC 9266).
 //!
 //! rustls calls a config's parts (resolver of certificates, key log, ticketer) while it takes a record, on the thread
-//! that called it. So whoever drives a handshake lays its [`Notes`] into a slot of the thread for each such call, and
+//! that called it. So whoever drives a handshake lays its notes into a slot of the thread for each such call, and
 //! the parts find them there. Invariants: outside such a call the slot is empty, and then notes go nowhere; no note is
 //! ever one connection's and found by another; the exporter's master secret is never kept, only what is derived of it.
 

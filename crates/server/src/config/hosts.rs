@@ -16,7 +16,7 @@ pub(super) fn build(values: &mut Values) -> Vec<Host> {
     let domains = domains(values);
     let overrides = overrides(values, &domains);
     let registration = values.boolean_or(&["registration", "enabled"], false);
-    let mechanisms = mechanisms::chosen(values, &[]).unwrap_or_else(Chosen::default);
+    let mechanisms = mechanisms::chosen(values, &[]).unwrap_or_default();
     let certificate = certificate(values, &[]);
     contact::check(values, &[]);
     let external_ca = values.text(&["auth", "external_ca"]);

@@ -45,7 +45,7 @@ fn now() -> UnixTime {
 /// Whom a certificate speaks for on `localhost`, whose authorities these are.
 fn speaks_for(certificate: &CertificateDer<'_>, authorities: &Authorities) -> Vec<String> {
     let of = |domain: &str| (domain == "localhost").then_some(authorities);
-    vouch(&[certificate.clone()], of, now()).iter().map(ToString::to_string).collect()
+    vouch(std::slice::from_ref(certificate), of, now()).iter().map(ToString::to_string).collect()
 }
 
 #[test]
