@@ -112,13 +112,19 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The value of a directive that stands after a comma, without quotes.
-fn directive<'a>(said: &'a str, name: &str) -> Option<&'a str> {
-    let (_, value) = said.split_once(&format!(",{name}="))?;
-    match value.strip_prefix('"') {
-        Some(value) => value.split('"').next(),
-        None => value.split([',', ' ', '\t', '\r']).next(),
-    }
+/// The value of a directive, without quotes; an escape stays.
+fn directive<'a>(said: &'a str, wanted: &str) -> Option<&'a str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let mut parts = said.split(|character: char| {
+        is_quoted ^= character == '"' && !is_escaped;
+        is_escaped = is_quoted && character == '\\' && !is_escaped;
+        character == ',' && !is_quoted
+    });
+    let (_, value) = parts.find_map(|part| {
+        part.trim_ascii().split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    })?;
+    let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    Some(unquoted.unwrap_or(value))
 }
 
 /// Says directives that it fills in: the server's nonce for `@`, and for `#` the response that is right for what it says.
