@@ -167,6 +167,7 @@ async fn a_header_names_the_client_and_what_follows_it_stays_in_the_socket() {
     let (mut socket, client, _admission) = stage.starts_from().await;
     assert_eq!(client, "192.0.2.7:54804".parse().unwrap());
     socket.set_nonblocking(false).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
     let mut heard = [0; 5];
     socket.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"hello");
