@@ -13,6 +13,7 @@ mod listening;
 mod liveness;
 mod log_file;
 mod logins;
+mod mechanisms;
 mod offline;
 mod presence;
 mod proxied;
