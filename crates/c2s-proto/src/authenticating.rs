@@ -194,14 +194,11 @@ impl Attempt {
                 Profile::Extensible => self.failed(SaslFailure::InvalidAuthzid, out),
             };
         }
-        let witness = match evidence {
-            Evidence::Stronger(witness, credentials) => {
-                let order = KeyOrder { account: account.clone(), witness, credentials };
-                out.push(Action::StoreKeys(None, Box::new(order)));
-                Evidence::Other
-            }
-            other => other,
-        };
+        if let Evidence::Stronger(witness, credentials) = &evidence {
+            let (witness, credentials) = (witness.clone(), credentials.clone());
+            let order = KeyOrder { account: account.clone(), witness, credentials };
+            out.push(Action::StoreKeys(None, Box::new(order)));
+        }
         let software = self.request.as_ref().and_then(|request| request.software.clone());
         let logged_in =
             LoggedIn { account, mechanism: self.mechanism, sasl2: self.request.is_some(), guest, software };
@@ -209,7 +206,7 @@ impl Attempt {
         match request {
             None => Attempt::restart(below, logged_in, data.as_deref(), out),
             Some(request) => {
-                Login::new(below, logged_in, *request, data, witness, stored, now_unix_s).go_on(out)
+                Login::new(below, logged_in, *request, data, evidence, stored, now_unix_s).go_on(out)
             }
         }
     }
