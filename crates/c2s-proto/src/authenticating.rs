@@ -13,6 +13,8 @@ use rjabberd_xmpp::{
     },
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     Action, Answer, Ask, KeyOrder, LoggedIn, Order, State,
     closing::{Leaving, Voice},
@@ -106,10 +108,11 @@ impl Attempt {
         if self.request.is_some() { Profile::Extensible } else { Profile::Core }
     }
 
-    fn start(self, initial: Result<Option<Vec<u8>>, SaslFailure>, out: &mut Vec<Action>) -> State {
+    fn start(self, initial: Result<Option<Said>, SaslFailure>, out: &mut Vec<Action>) -> State {
         let outcome = match initial {
             Ok(initial) => {
-                self.with_setting(|setting| sasl::begin(self.mechanism, setting, initial.as_deref()))
+                let initial = initial.as_ref().map(|initial| initial.as_slice());
+                self.with_setting(|setting| sasl::begin(self.mechanism, setting, initial))
             }
             Err(failure) => Outcome::Failure(failure),
         };
@@ -314,9 +317,12 @@ fn namespace(profile: Profile) -> &'static str {
     }
 }
 
+/// What a client said to a mechanism; it may hold a password.
+pub(crate) type Said = Zeroizing<Vec<u8>>;
+
 /// What stands in `<auth/>` or `<response/>`.
-fn data(profile: Profile, fragment: &Fragment) -> Result<Option<Vec<u8>>, SaslFailure> {
-    let text = fragment.text().map_err(|_| SaslFailure::MalformedRequest)?;
+fn data(profile: Profile, fragment: &Fragment) -> Result<Option<Said>, SaslFailure> {
+    let text = fragment.text().map(Zeroizing::new).map_err(|_| SaslFailure::MalformedRequest)?;
     match profile {
         Profile::Core => sasl::decode(&text),
         Profile::Extensible => sasl2::decode(&text).map(Some),

@@ -66,12 +66,16 @@ fn make_offer(negotiation: &Negotiation, host: &HostSettings, domain: &str) -> O
         offers::usable(&host.mechanisms, channel, domain, host.plain_without_tls)
     };
     // XEP-0388, 3: only after TLS. What is historic has no place in it.
-    let modern = usable.iter().copied().filter(|mechanism| *mechanism != Mechanism::DigestMd5).collect();
-    let sasl2 = if channel.is_some() { Offered::new(modern, bindings.clone()) } else { Offered::default() };
+    let modern: Vec<Mechanism> =
+        usable.iter().copied().filter(|mechanism| *mechanism != Mechanism::DigestMd5).collect();
+    let signed = |offered: Offered| {
+        if host.downgrade_protection { offered } else { offered.without_protection() }
+    };
+    let modern = if channel.is_some() { modern } else { Vec::new() };
     let mut offer = Offer {
         features: Bytes::new(),
-        sasl: Offered::new(usable, bindings),
-        sasl2,
+        sasl: signed(Offered::new(usable, bindings.clone())),
+        sasl2: signed(Offered::new(modern, bindings)),
         tokens: match channel {
             Some(channel) if host.token_rotation_s.is_some() => offers::usable_tokens(channel),
             _ => Vec::new(),

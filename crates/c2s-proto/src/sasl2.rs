@@ -9,7 +9,11 @@ use rjabberd_xmpp::{
     sasl::{self, ClientId, SaslFailure, ScramHash, TokenMechanism},
 };
 
-use crate::{Action, State, features, negotiating::AwaitingFeature, offers::Offer, speech};
+use zeroize::Zeroizing;
+
+use crate::{
+    Action, State, authenticating::Said, features, negotiating::AwaitingFeature, offers::Offer, speech,
+};
 
 /// Most characters that are kept of what a client says of itself.
 const SOFTWARE_CHARS_MAX: usize = 100;
@@ -47,7 +51,7 @@ pub(crate) enum BadRequest {
 }
 
 /// A request, and the initial response with it.
-type Read = (Request, Result<Option<Vec<u8>>, SaslFailure>);
+type Read = (Request, Result<Option<Said>, SaslFailure>);
 
 impl Request {
     /// Reads `<authenticate/>`. With a token there must be `<fast/>` (XEP-0484, 3.4).
@@ -78,7 +82,9 @@ impl Request {
             revoke: fast.is_some_and(|fast| matches!(fast.attribute("invalidate"), Some("1" | "true"))),
             upgrades: element.children().filter_map(upgrade_of).take(ScramHash::ALL.len()).collect(),
         };
-        let initial = child("initial-response", ns::SASL2).map(|initial| decode(&initial.text())).transpose();
+        let initial = child("initial-response", ns::SASL2)
+            .map(|initial| decode(&Zeroizing::new(initial.text())))
+            .transpose();
         Ok((request, initial))
     }
 }
@@ -98,9 +104,9 @@ fn upgrade_of(element: &Element) -> Option<ScramHash> {
 }
 
 /// Decodes data of XEP-0388, where nothing is an empty text (2.2).
-pub(crate) fn decode(text: &str) -> Result<Vec<u8>, SaslFailure> {
+pub(crate) fn decode(text: &str) -> Result<Said, SaslFailure> {
     match text.trim_ascii() {
-        "" => Ok(Vec::new()),
+        "" => Ok(Said::default()),
         // `=` is an empty response by RFC 6120 only.
         "=" => Err(SaslFailure::IncorrectEncoding),
         text => sasl::decode(text).map(Option::unwrap_or_default),

@@ -28,6 +28,8 @@ pub struct HostSettings {
     pub mechanisms: Vec<Mechanism>,
     /// PLAIN is offered on a stream without TLS too.
     pub plain_without_tls: bool,
+    /// SCRAM tells what was offered (XEP-0474, XEP-0515).
+    pub downgrade_protection: bool,
     /// In-band registration is on (XEP-0077).
     pub registration: bool,
     /// Stream features that stand in every feature list (caps, XEP-0115).

@@ -9,8 +9,11 @@ use rjabberd_xmpp::{
     sasl::{self, Credentials, SaslFailure, ScramHash, ScramKeys},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     Action, KeyOrder, State,
+    authenticating::Said,
     closing::{Leaving, Voice},
     features,
     finishing::{Finishing, Login},
@@ -106,10 +109,10 @@ impl AwaitingTask {
     }
 }
 
-fn salted_password(task_data: &Fragment) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+fn salted_password(task_data: &Fragment) -> Option<Said> {
     let element = task_data.to_element().ok()?;
-    let text = zeroize::Zeroizing::new(element.child("hash", ns::SCRAM_UPGRADE)?.text());
-    sasl2::decode(&text).ok().map(zeroize::Zeroizing::new)
+    let text = Zeroizing::new(element.child("hash", ns::SCRAM_UPGRADE)?.text());
+    sasl2::decode(&text).ok()
 }
 
 impl From<AwaitingTask> for Leaving {

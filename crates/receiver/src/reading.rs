@@ -104,6 +104,10 @@ impl Receiver {
             Ok(Read::Bytes(bytes)) => {
                 self.charge(bytes);
                 self.assemble(&buffer[..bytes], elements_max);
+                if elements_max == 1 {
+                    // Before login it may be a password, and the buffer is everybody's.
+                    buffer[..bytes].fill(0);
+                }
             }
             Ok(Read::End) => self.lose(Loss::Eof),
             Err(error) => {

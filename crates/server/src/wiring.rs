@@ -387,6 +387,7 @@ fn host_settings(
         let settings = HostSettings {
             mechanisms,
             plain_without_tls: config.auth.plain_without_tls,
+            downgrade_protection: config.auth.downgrade_protection,
             registration: host.registration,
             features: features.into_iter().collect(),
             offers: Offers::default(),

@@ -46,6 +46,7 @@ pub(crate) fn host() -> HostSettings {
     HostSettings {
         mechanisms: vec![Mechanism::Scram(ScramHash::Sha1), Mechanism::Plain],
         plain_without_tls: false,
+        downgrade_protection: true,
         registration: false,
         features: Vec::new(),
         offers: Offers::default(),

@@ -156,6 +156,7 @@ impl Server {
         let host = HostSettings {
             mechanisms: vec![Mechanism::Plain],
             plain_without_tls: true,
+            downgrade_protection: true,
             registration: true,
             features: Vec::new(),
             offers: Offers::default(),

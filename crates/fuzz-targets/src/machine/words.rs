@@ -195,6 +195,7 @@ fn host(config: u8) -> HostSettings {
     HostSettings {
         mechanisms,
         plain_without_tls: config & 4 == 0,
+        downgrade_protection: config & 64 == 0,
         registration: config & 8 != 0,
         features: Vec::new(),
         offers: Offers::default(),

@@ -82,6 +82,7 @@ fn auth(values: &Values) -> Auth {
         plain_without_tls: values.boolean_or(&["auth", "plain_without_tls"], false),
         // RFC 6120, 6.4.5: at least two and at most five retries.
         failures_max: number_or(values, &["auth", "failures_max"], 5),
+        downgrade_protection: values.boolean_or(&["auth", "downgrade_protection"], true),
         delay: values.boolean_or(&["auth", "delay"], true),
         fast: values.boolean_or(&["auth", "fast"], true).then(|| fast(values)),
     }

@@ -159,6 +159,8 @@ pub struct Auth {
     pub plain_without_tls: bool,
     /// Failed authentications after which the stream ends.
     pub failures_max: u32,
+    /// SCRAM tells what was offered (XEP-0474, XEP-0515).
+    pub downgrade_protection: bool,
     /// Wrong passwords delay the next attempt from the same address.
     pub delay: bool,
     /// Tokens of FAST (XEP-0484); `None` offers none.

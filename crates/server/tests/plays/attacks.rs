@@ -202,7 +202,7 @@ fn login(client: &mut Client) -> (String, String) {
     client.sends(&format!("<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{first}</auth>"));
     let challenge = client.takes();
     let mut salted: Option<SaltedPassword> = None;
-    let last = scram.answer(&challenge.text, PASSWORD, &mut salted).unwrap();
+    let last = scram.answer(&challenge.text, PASSWORD, &mut salted).expect("as the play has it");
     client.sends(&format!("<response xmlns='{SASL}'>{last}</response>"));
     assert_eq!(client.takes().name, "success");
     (first, last)

@@ -8,6 +8,7 @@ mod attacks;
 mod attacks_limits;
 mod blocking;
 mod conversation;
+mod external;
 mod hostile;
 mod listening;
 mod liveness;

@@ -96,8 +96,15 @@ fn hex(bytes: &[u8]) -> String {
 /// Logs in by DIGEST-MD5 (RFC 2831, 2.1.2.1), as far as the server lets it; says whether it did.
 fn by_digest(client: &mut Client, user: &str, password: &str) -> bool {
     client.sends(&format!("<auth xmlns='{SASL}' mechanism='DIGEST-MD5'/>"));
-    let challenge = String::from_utf8(STANDARD.decode(client.takes().text).unwrap()).unwrap();
-    let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let challenge = String::from_utf8(STANDARD.decode(client.takes().text).expect("as the play has it"))
+        .expect("as the play has it");
+    let nonce = challenge
+        .split("nonce=\"")
+        .nth(1)
+        .expect("as the play has it")
+        .split('"')
+        .next()
+        .expect("as the play has it");
     let (cnonce, uri) = ("a-nonce-of-the-client", "xmpp/localhost");
     let secret = md5(format!("{user}:localhost:{password}").as_bytes());
     let first = hex(&md5(&[&secret[..], format!(":{nonce}:{cnonce}").as_bytes()].concat()));
@@ -116,7 +123,11 @@ fn by_digest(client: &mut Client, user: &str, password: &str) -> bool {
         return false;
     }
     let proof = format!("rspauth={}", answer(&format!(":{uri}")));
-    assert_eq!(STANDARD.decode(&verdict.text).unwrap(), proof.as_bytes(), "the server knows the key too");
+    assert_eq!(
+        STANDARD.decode(&verdict.text).expect("as the play has it"),
+        proof.as_bytes(),
+        "the server knows the key too"
+    );
     client.sends(&format!("<response xmlns='{SASL}'/>")).gets(&format!("<success xmlns='{SASL}'/>"));
     true
 }

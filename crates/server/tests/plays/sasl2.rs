@@ -31,7 +31,7 @@ fn by_password(client: &mut Client, password: &str, children: &str) -> (Scram, N
     let challenge = client.takes();
     assert_eq!(challenge.name, "challenge", "{challenge:?}");
     let mut salted: Option<SaltedPassword> = None;
-    let answer = scram.answer(&challenge.text, password, &mut salted).unwrap();
+    let answer = scram.answer(&challenge.text, password, &mut salted).expect("as the play has it");
     client.sends(&format!("<response xmlns='{SASL2}'>{answer}</response>"));
     (scram, client.takes())
 }
@@ -45,8 +45,8 @@ fn by_token(client: &mut Client, token: &str, children: &str) -> Node {
 /// The token that came with a success.
 fn token(success: &Node) -> String {
     let token = success.child("token").unwrap_or_else(|| panic!("no token in {success:?}"));
-    assert!(token.attribute("expiry").unwrap().ends_with('Z'));
-    token.attribute("token").unwrap().to_owned()
+    assert!(token.attribute("expiry").expect("as the play has it").ends_with('Z'));
+    token.attribute("token").expect("as the play has it").to_owned()
 }
 
 fn identifier(success: &Node) -> &str {

@@ -70,7 +70,7 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// The certificate of a client, or none; counts how often it is asked for.
 #[derive(Debug, Default)]
-struct OwnCertificate {
+pub(crate) struct OwnCertificate {
     asked: AtomicUsize,
     key: Option<Arc<CertifiedKey>>,
 }
@@ -86,12 +86,18 @@ impl ResolvesClientCert for OwnCertificate {
     }
 }
 
+impl OwnCertificate {
+    pub(crate) fn with(key: CertifiedKey) -> OwnCertificate {
+        OwnCertificate { key: Some(Arc::new(key)), ..OwnCertificate::default() }
+    }
+}
+
 /// What a client is made of.
-struct Peer {
-    versions: Vec<&'static SupportedProtocolVersion>,
-    groups: Vec<&'static dyn SupportedKxGroup>,
-    alpn: Vec<&'static [u8]>,
-    own: Arc<OwnCertificate>,
+pub(crate) struct Peer {
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    pub(crate) groups: Vec<&'static dyn SupportedKxGroup>,
+    pub(crate) alpn: Vec<&'static [u8]>,
+    pub(crate) own: Arc<OwnCertificate>,
 }
 
 impl Default for Peer {
@@ -101,11 +107,11 @@ impl Default for Peer {
     }
 }
 
-type Secured = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Secured = StreamOwned<ClientConnection, TcpStream>;
 
 impl Peer {
     /// A handshake by direct TLS, and the server's answer to a stream header.
-    fn meets(&self, address: SocketAddr, name: &str) -> io::Result<Secured> {
+    pub(crate) fn meets(&self, address: SocketAddr, name: &str) -> io::Result<Secured> {
         let provider =
             Arc::new(CryptoProvider { kx_groups: self.groups.clone(), ..aws_lc_rs::default_provider() });
         let mut config = ClientConfig::builder_with_provider(provider.clone())
@@ -290,7 +296,7 @@ fn own_certificate(name: &str) -> Arc<OwnCertificate> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = aws_lc_rs::default_provider();
     let key = CertifiedKey::from_der(vec![certificate], key, &provider).expect("they belong together");
-    Arc::new(OwnCertificate { key: Some(Arc::new(key)), ..OwnCertificate::default() })
+    Arc::new(OwnCertificate::with(key))
 }
 
 #[test]
@@ -347,7 +353,7 @@ fn openssl_speaks_both_versions_by_alpn_and_x25519() {
 }
 
 #[test]
-fn attack_6_renegotiation_is_refused() {
+fn attack_06_renegotiation_is_refused() {
     let mut play = Play::new(&[]);
     // A line that begins with R asks for it.
     let said = openssl(&play, &["-tls1_2"], "R\n");
@@ -377,7 +383,7 @@ fn hello(compression: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn attack_6_compression_is_never_negotiated() {
+fn attack_06_compression_is_never_negotiated() {
     const DEFLATE: u8 = 1;
     let play = Play::new(&[]);
     let answer = |compression: &[u8]| {

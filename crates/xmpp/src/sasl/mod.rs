@@ -287,13 +287,14 @@ fn check_authzid(authzid: &str, account: &BareJid) -> Result<(), SaslFailure> {
 }
 
 /// Decodes the text of `<auth/>` or `<response/>`: `=` is an empty response, nothing at all is none (RFC 6120, 6.4.2);
-/// strict base64 (`incorrect-encoding`).
-pub fn decode(text: &str) -> Result<Option<Vec<u8>>, SaslFailure> {
-    match text {
-        "" => Ok(None),
-        "=" => Ok(Some(Vec::new())),
-        _ => STANDARD.decode(text).map(Some).map_err(|_| SaslFailure::IncorrectEncoding),
-    }
+/// strict base64 (`incorrect-encoding`). It may hold a password, so it is wiped when it is dropped.
+pub fn decode(text: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SaslFailure> {
+    let decoded = match text {
+        "" => return Ok(None),
+        "=" => Vec::new(),
+        _ => STANDARD.decode(text).map_err(|_| SaslFailure::IncorrectEncoding)?,
+    };
+    Ok(Some(Zeroizing::new(decoded)))
 }
 
 /// Encodes data for `<challenge/>`; empty data is no text at all.

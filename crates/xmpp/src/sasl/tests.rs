@@ -597,8 +597,8 @@ fn a_plain_message_of_another_form_is_malformed() {
 #[test]
 fn only_strict_base64_is_decoded() {
     assert_eq!(decode(""), Ok(None));
-    assert_eq!(decode("="), Ok(Some(Vec::new())));
-    assert_eq!(decode("AHI="), Ok(Some(b"\0r".to_vec())));
+    assert_eq!(decode("="), Ok(Some(Zeroizing::default())));
+    assert_eq!(decode("AHI="), Ok(Some(Zeroizing::new(b"\0r".to_vec()))));
     for text in [
         "==", "===", " =", " ", "AHI", "AHI==", "AH=I", "A=HI", "AHI= ", " AHI=", "AH I=", "AHI=\n", "AHJ=",
         "A-_=", "AHI=AHI=", "ä",
@@ -773,7 +773,7 @@ proptest! {
 
     #[test]
     fn what_is_decoded_is_what_was_encoded(data in proptest::collection::vec(any::<u8>(), 1..64), text in "\\PC{0,20}") {
-        prop_assert_eq!(decode(&encode(&data)), Ok(Some(data)));
+        prop_assert_eq!(decode(&encode(&data)), Ok(Some(Zeroizing::new(data))));
         if let Ok(Some(data)) = decode(&text) {
             prop_assert_eq!(encode_success(&data), text);
         }

@@ -137,7 +137,7 @@ fn explicit(tag: u8, text: &[u8], behind: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn attack_6_a_certificate_that_only_looks_like_somebody_is_nobody() {
+fn attack_06_a_certificate_that_only_looks_like_somebody_is_nobody() {
     let (authority, authorities) = authority();
     const ROMEO: &[u8] = b"romeo@localhost";
     let check = |params: CertificateParams, wanted: &[&str], what: &str| {
@@ -172,7 +172,7 @@ fn attack_6_a_certificate_that_only_looks_like_somebody_is_nobody() {
 }
 
 #[test]
-fn attack_6_a_name_in_the_subject_is_nobody_s() {
+fn attack_06_a_name_in_the_subject_is_nobody_s() {
     let (authority, authorities) = authority();
     for (kind, text) in [
         (DnType::CommonName, "romeo@localhost"),
