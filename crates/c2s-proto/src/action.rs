@@ -73,6 +73,8 @@ pub struct TokenOrder {
     pub client: ClientId,
     /// The token that was used.
     pub used: Option<UsedToken>,
+    /// Keys of the password that was used: one of them at least must be stored still, or it has changed meanwhile.
+    pub witnesses: Vec<ScramKeys>,
     /// It ends with this login.
     pub revoke: bool,
     /// A new token is to be made, for this mechanism.

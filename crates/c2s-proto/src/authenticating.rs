@@ -197,14 +197,11 @@ impl Attempt {
                 Profile::Extensible => self.failed(SaslFailure::InvalidAuthzid, out),
             };
         }
-        let witness = match evidence {
-            Evidence::Stronger(witness, credentials) => {
-                let order = KeyOrder { account: account.clone(), witness, credentials };
-                out.push(Action::StoreKeys(None, Box::new(order)));
-                Evidence::Other
-            }
-            other => other,
-        };
+        if let Evidence::Stronger(witness, credentials) = &evidence {
+            let (witness, credentials) = (witness.clone(), credentials.clone());
+            let order = KeyOrder { account: account.clone(), witness, credentials };
+            out.push(Action::StoreKeys(None, Box::new(order)));
+        }
         let software = self.request.as_ref().and_then(|request| request.software.clone());
         let logged_in =
             LoggedIn { account, mechanism: self.mechanism, sasl2: self.request.is_some(), guest, software };
@@ -212,7 +209,7 @@ impl Attempt {
         match request {
             None => Attempt::restart(below, logged_in, data.as_deref(), out),
             Some(request) => {
-                Login::new(below, logged_in, *request, data, witness, stored, now_unix_s).go_on(out)
+                Login::new(below, logged_in, *request, data, evidence, stored, now_unix_s).go_on(out)
             }
         }
     }
@@ -229,9 +226,24 @@ impl Attempt {
     }
 
     fn failed(self, failure: SaslFailure, out: &mut Vec<Action>) -> State {
+        let (failed, below) = self.end();
+        failed.say(below, failure, Vec::new(), out)
+    }
+
+    /// RFC 6120, 6.4.2: another `<auth/>` discards the handshake, with no word of ours; so does all else that may come
+    /// now. It counts like one that was aborted, or a stream could ask of as many accounts as it likes.
+    fn discard(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
+        let (failed, below) = self.end();
+        match failed.count(below, SaslFailure::Aborted, out) {
+            Ok(below) => below.element(fragment, out),
+            Err(end) => end,
+        }
+    }
+
+    fn end(self) -> (Failed, AwaitingFeature) {
         let failed =
             Failed { profile: self.profile(), mechanism: Some(self.mechanism), account: self.account };
-        failed.say(self.below, failure, Vec::new(), out)
+        (failed, self.below)
     }
 
     /// Says that a word of SASL came out of place.
@@ -267,7 +279,7 @@ impl Failed {
     /// aborted ones too: each may have cost a question to the store.
     pub(crate) fn say(
         self,
-        mut below: AwaitingFeature,
+        below: AwaitingFeature,
         failure: SaslFailure,
         reasons: Vec<Element>,
         out: &mut Vec<Action>,
@@ -277,14 +289,24 @@ impl Failed {
         let mut element = Element::new("failure", namespace(self.profile)).with_child(condition);
         reasons.into_iter().for_each(|reason| element.push(reason));
         speech::element(&element, out);
+        self.count(below, failure, out).map_or_else(|end| end, |below| State::AwaitingFeature(Box::new(below)))
+    }
+
+    /// Counts it; `Err` is the end of the stream.
+    fn count(
+        self,
+        mut below: AwaitingFeature,
+        failure: SaslFailure,
+        out: &mut Vec<Action>,
+    ) -> Result<AwaitingFeature, State> {
         out.push(Action::AuthenticationFailed(self.mechanism, failure, self.account));
         below.negotiation.failures += 1;
         if below.negotiation.failures >= below.negotiation.settings.sasl_failures_max {
             let error = StreamError::new(StreamCondition::PolicyViolation)
                 .with_text("Too many failed authentications");
-            return Leaving::from(below).stream_error(error, out);
+            return Err(Leaving::from(below).stream_error(error, out));
         }
-        State::AwaitingFeature(Box::new(below))
+        Ok(below)
     }
 }
 
@@ -394,8 +416,7 @@ impl AwaitingResponse {
             ("abort", said) if said == namespace(profile) => self.attempt.failed(SaslFailure::Aborted, out),
             // RFC 6120, 5.3.4: TLS comes before SASL, not in the middle of it.
             ("starttls", ns::TLS) => Leaving::from(self).starttls_refused(out),
-            // RFC 6120, 6.4.2: another `<auth/>` discards the handshake; so does all else that may come now.
-            _ if profile == Profile::Core => self.attempt.below.element(fragment, out),
+            _ if profile == Profile::Core => self.attempt.discard(fragment, out),
             // XEP-0388, 2.4: nothing else may come.
             _ => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
         }

@@ -2,7 +2,7 @@
 //! it is told of its success: upgraded keys (XEP-0480), its token (XEP-0484), a resource (XEP-0386).
 //!
 //! Invariant: a failed login has changed nothing but a token that was used, and a token that was used and is gone
-//! meanwhile lets nobody in.
+//! meanwhile lets nobody in; neither does a password that is another meanwhile get a token.
 
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{
@@ -36,6 +36,9 @@ pub(crate) struct Login {
     pub(crate) data: Option<Vec<u8>>,
     /// Keys that are stored and were right.
     pub(crate) witness: Option<ScramKeys>,
+    /// Keys of the password that was used, among them those that this login has brought: which of them are stored by now
+    /// is for the store to say.
+    pub(crate) witnesses: Vec<ScramKeys>,
     /// What the store has of the account, where the client would bring more.
     pub(crate) stored: Option<Credentials>,
     /// The token that was used.
@@ -57,13 +60,15 @@ impl Login {
         stored: Option<Credentials>,
         now_unix_s: i64,
     ) -> Login {
-        let (witness, used) = match evidence {
-            Evidence::Keys(keys) => (Some(keys), None),
-            Evidence::Token(used) => (None, Some(used)),
-            _ => (None, None),
-        };
-        let tokens_done = false;
-        Login { below, who, request, data, witness, stored, used, tokens_done, token: None, now_unix_s }
+        let (mut witness, mut witnesses, mut used) = (None, Vec::new(), None);
+        match evidence {
+            Evidence::Keys(keys) => (witness, witnesses) = (Some(keys.clone()), vec![keys]),
+            Evidence::Stronger(keys, stronger) => witnesses = [vec![keys], stronger.keys].concat(),
+            Evidence::Token(token) => used = Some(token),
+            Evidence::Other | Evidence::Nothing => {}
+        }
+        let (tokens_done, token) = (false, None);
+        Login { below, who, request, data, witness, witnesses, stored, used, tokens_done, token, now_unix_s }
     }
 
     /// Does what is to be done next.
@@ -98,6 +103,7 @@ impl Login {
             account: self.who.account.clone(),
             client,
             used: self.used.clone(),
+            witnesses: self.witnesses.clone(),
             revoke: self.request.revoke,
             issue,
         })

@@ -99,6 +99,7 @@ impl AwaitingTask {
         };
         if witness.hash == hash {
             login.witness = Some(keys.clone());
+            login.witnesses.push(keys.clone());
         }
         let ask = login.below.negotiation.next_ask();
         let credentials = Credentials { keys: vec![keys], digest: None };

@@ -114,7 +114,7 @@ impl C2s {
     }
 
     pub(crate) fn change_tokens(&mut self, ask: Ask, order: TokenOrder, context: &mut Context<Self>) {
-        let TokenOrder { account, client, used, revoke, issue } = order;
+        let TokenOrder { account, client, used, witnesses, revoke, issue } = order;
         let now = now_unix_s();
         let lifetime = i64::try_from(self.shared.token_lifetime.as_secs()).unwrap_or(i64::MAX / 2);
         let issue = issue.map(|mechanism| FastToken {
@@ -124,7 +124,7 @@ impl C2s {
             expires_unix_s: now.saturating_add(lifetime),
             count: 0,
         });
-        let change = TokenChange { used, revoke, issue: issue.clone() };
+        let change = TokenChange { used, witnesses, revoke, issue: issue.clone() };
         let clients_max = self.shared.token_clients_max;
         let changed = self.shared.store.change_tokens(&account, client, change, clients_max);
         let number = self.alive.to_string();

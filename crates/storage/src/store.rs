@@ -246,8 +246,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Changes the tokens of one client of an account; [`StoreError::NotFound`] if there is no such account, or it may
-    /// not log in, [`StoreError::Conflict`] if the used token is gone, or its count was seen meanwhile. Where it stands
-    /// does not matter: a login beside this one may have made it the current one. An account keeps the tokens of at most
+    /// not log in, [`StoreError::Conflict`] if the used token is gone, or its count was seen meanwhile, or none of the
+    /// witnesses is among the stored keys: the password was changed meanwhile. Where the token stands does not matter: a login beside this one may have made it the current one. An account keeps the tokens of at most
     /// `clients_max` clients (and of the one that gets a new token): those that were given out longest ago end.
     fn change_tokens(
         &self,

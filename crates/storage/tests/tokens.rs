@@ -6,8 +6,8 @@ mod support;
 
 use rjabberd_storage::{Answer, DATABASE_FILE, SqliteStore, Store, StoreError};
 use rjabberd_xmpp::sasl::{
-    ClientId, Credentials, DigestKey, FastToken, KeyShape, ScramHash, TokenChange, TokenMechanism, TokenSlot,
-    Tokens, UsedToken,
+    ClientId, Credentials, DigestKey, FastToken, KeyShape, ScramHash, ScramKeys, TokenChange, TokenMechanism,
+    TokenSlot, Tokens, UsedToken,
 };
 use support::{account, credentials, jid, keys, nothing, seed, wait, with_accounts};
 use zeroize::Zeroizing;
@@ -161,6 +161,24 @@ fn a_refused_change_changes_nothing() {
         TokenChange { revoke: true, issue: Some(token("two", 1)), ..used(TokenSlot::Current, "another", 0) };
     conflicts(&store, order);
     assert_eq!(names(&store), named("", "one"));
+}
+
+#[test]
+fn a_login_whose_password_was_changed_meanwhile_gets_no_token() {
+    let (_folder, store) = romeo();
+    let login = || wait(store.load_login(&account("romeo"))).unwrap().unwrap().credentials.keys;
+    let (before, none) = (login(), TokenMechanism::None);
+    let by = |keys: &[ScramKeys]| TokenChange {
+        witnesses: keys.to_vec(),
+        ..issue(FastToken { mechanism: none, ..token("one", 0) })
+    };
+    let own = keys(ScramHash::Sha512, 77);
+    changed(&store, by(&[&[own.clone()], &before[..]].concat()));
+    wait(store.set_credentials(&account("romeo"), credentials(78))).unwrap();
+    conflicts(&store, by(&before));
+    conflicts(&store, by(&[own]));
+    assert_eq!(names(&store), named("", ""));
+    changed(&store, by(&login()));
 }
 
 #[test]

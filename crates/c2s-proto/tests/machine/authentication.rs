@@ -173,8 +173,28 @@ fn a_handshake_fails_by_the_name_of_the_rfc() {
 
 #[test]
 fn a_second_auth_discards_the_handshake() {
-    let play = challenged().input(element(PLAIN_ROMEO)).brings(&["load romeo@a.example", "now looking_up"]);
+    let play = challenged().input(element(PLAIN_ROMEO)).brings(&[
+        "failed Some(\"SCRAM-SHA-1\") aborted",
+        "load romeo@a.example",
+        "now looking_up",
+    ]);
     play.answer(credentials()).is("checking");
+}
+
+/// Each has cost a question to the store, and has told a salt.
+#[test]
+fn a_handshake_that_is_discarded_counts_like_one_that_is_aborted() {
+    let mut play = challenged();
+    for _ in 0..2 {
+        play = play.input(auth("SCRAM-SHA-1", FIRST)).brings(&[
+            "failed Some(\"SCRAM-SHA-1\") aborted",
+            "load user@a.example",
+            "now looking_up",
+        ]);
+        play = play.answer(keys_of_the_rfc()).is("awaiting_response");
+    }
+    let play = play.input(auth("SCRAM-SHA-1", FIRST)).is("closing");
+    assert!(play.written().contains("<policy-violation"), "{}", play.written());
 }
 
 #[test]

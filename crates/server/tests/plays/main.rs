@@ -23,6 +23,7 @@ mod rosters;
 mod routing;
 mod said;
 mod sasl2;
+mod second_look;
 mod serving;
 mod sessions;
 mod stalled;

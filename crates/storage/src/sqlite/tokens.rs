@@ -7,7 +7,7 @@ use rjabberd_xmpp::sasl::{ClientId, FastToken, TokenChange, TokenMechanism, Toke
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
-use super::accounts::Key;
+use super::accounts::{self, Key};
 use crate::error::StoreError;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -66,6 +66,7 @@ pub(super) fn change(
     let mut select = connection.prepare_cached(FIND_ENABLED)?;
     let id: Option<i64> = select.query_row([&key.domain, &key.localpart], |row| row.get(0)).optional()?;
     let id = id.ok_or(StoreError::NotFound)?;
+    check_password(connection, key, change)?;
     let found = change.used.as_ref().map(|used| find(connection, id, client, used)).transpose()?;
     if change.revoke {
         connection.prepare_cached(REVOKE)?.execute(params![id, bytes(client)])?;
@@ -78,6 +79,16 @@ pub(super) fn change(
         connection.prepare_cached(CROWD_OUT)?.execute(params![id, bytes(client), others_max])?;
     }
     Ok(())
+}
+
+/// Who began to log in by a password before it was changed gets nothing that outlives it.
+fn check_password(connection: &Connection, key: &Key, change: &TokenChange) -> Result<()> {
+    if change.witnesses.is_empty() {
+        return Ok(());
+    }
+    let login = accounts::load_login(connection, key)?.ok_or(StoreError::NotFound)?;
+    let stands = change.witnesses.iter().any(|witness| login.credentials.keys.contains(witness));
+    if stands { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 /// Where the used token is by now.

@@ -10,7 +10,7 @@ use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::{BindingType, Evidence, LookUp, Outcome, Request, SaslFailure, ScramHash, Setting, account_of};
+use super::{BindingType, Evidence, LookUp, Outcome, Request, SaslFailure, ScramHash, ScramKeys, Setting, account_of};
 
 /// An installation of a client, by the UUID that it gives itself (XEP-0388, 2.3). Others never see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,11 +121,13 @@ pub struct UsedToken {
 ///
 /// A used token becomes the current one, and what was given out before it ends; a revoked one ends, with all others of
 /// the client; a new one takes the place of the fresh one. It is refused if the used token is gone meanwhile, or its
-/// count was seen meanwhile.
+/// count was seen meanwhile, or the password of this login is another meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenChange {
     /// The token of this login.
     pub used: Option<UsedToken>,
+    /// Keys of the password of this login, of which one at least is stored still; none where it was by no password.
+    pub witnesses: Vec<ScramKeys>,
     /// It ends with this login.
     pub revoke: bool,
     /// A new token.
