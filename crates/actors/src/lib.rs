@@ -5,6 +5,7 @@
 //! threads for work that is too heavy for an arbiter, [`quota`] the lines that a peer may make us log.
 //! Knows nothing of XMPP. Invariant: no other crate calls actix' own `do_send`.
 
+pub mod beat;
 pub mod kind;
 pub mod offload;
 pub mod pace;
@@ -16,6 +17,7 @@ pub mod quota;
 pub mod reply;
 pub mod wheel;
 
+pub use beat::Beat;
 pub use kind::{Alive, Kind, KindSnapshot};
 pub use offload::{Offload, PoolFull};
 pub use pace::{Budget, Panicked, guarded, yield_now};

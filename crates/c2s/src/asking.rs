@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -42,21 +42,28 @@ impl C2s {
         answer: impl Future<Output = Option<Answer>> + 'static,
         context: &mut Context<Self>,
     ) {
-        self.ask_after(Duration::ZERO, ask, answer, context);
+        self.ask_after(None, ask, answer, context);
     }
 
-    /// The same, and the answer is not heard before that time is over.
+    /// When an answer on an account may be given; to be taken before the store is asked, which takes longer for some.
+    fn not_before(&self, account: &BareJid) -> Instant {
+        let now = Instant::now();
+        now + self.shared.brake.wait(account, self.transport.peer().ip()).max(BEAT)
+    }
+
+    /// The same, and the answer is not heard before that time.
     fn ask_after(
         &self,
-        wait: Duration,
+        not_before: Option<Instant>,
         ask: Ask,
         answer: impl Future<Output = Option<Answer>> + 'static,
         context: &mut Context<Self>,
     ) {
         let within = self.shared.times.ask;
+        let strike = not_before.map(|at| self.shared.beat.strike(at));
         let answer = async move {
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+            if let Some(strike) = strike {
+                strike.await;
             }
             match tokio::time::timeout(within, answer).await {
                 Ok(Some(answer)) => answer,
@@ -75,7 +82,7 @@ impl C2s {
 
     pub(crate) fn load_credentials(&mut self, ask: Ask, account: &BareJid, context: &mut Context<Self>) {
         self.epoch = self.shared.table.epoch().now();
-        let wait = self.shared.brake.wait(account, self.transport.peer().ip()).max(BEAT);
+        let not_before = self.not_before(account);
         let login = self.shared.store.load_login(account);
         let number = self.alive.to_string();
         let answer = async move {
@@ -90,7 +97,7 @@ impl C2s {
                 }
             }
         };
-        self.ask_after(wait, ask, answer, context);
+        self.ask_after(Some(not_before), ask, answer, context);
     }
 
     /// Asks for the tokens of a client, as for keys.
@@ -102,7 +109,7 @@ impl C2s {
         context: &mut Context<Self>,
     ) {
         self.epoch = self.shared.table.epoch().now();
-        let wait = self.shared.brake.wait(account, self.transport.peer().ip()).max(BEAT);
+        let not_before = self.not_before(account);
         let tokens = self.shared.store.load_tokens(account, client);
         let number = self.alive.to_string();
         let answer = async move {
@@ -114,7 +121,7 @@ impl C2s {
                 }
             }
         };
-        self.ask_after(wait, ask, answer, context);
+        self.ask_after(Some(not_before), ask, answer, context);
     }
 
     pub(crate) fn change_tokens(&mut self, ask: Ask, order: TokenOrder, context: &mut Context<Self>) {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
-use rjabberd_actors::{Offload, Port};
+use rjabberd_actors::{Beat, Offload, Port};
 use rjabberd_c2s_proto::{Deadline, Settings};
 use rjabberd_receiver::{now_us, shaper::Shaper};
 use rjabberd_router::Router;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub times: Times,
     /// Bytes that may wait to be written to one client.
     pub outbox_bytes_max: usize,
+    /// The clock by which answers on accounts are given.
+    pub beat: Beat,
     /// How long attempts to log in have to wait.
     pub brake: Box<dyn LoginBrake>,
     /// The accounts that a client's certificates name and that an authority of their host vouches for.

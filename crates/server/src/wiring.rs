@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rjabberd_actors::{ArbiterHandle, ArbiterPool, Offload};
+use rjabberd_actors::{ArbiterHandle, ArbiterPool, Beat, Offload};
 use rjabberd_c2s as c2s;
 use rjabberd_c2s::{C2s, Connections, Counters, LoginBrake, NoBrake, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
@@ -136,6 +136,7 @@ pub async fn start(
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let arbiters = Arc::new(ArbiterPool::start(config.arbiters.unwrap_or(cores)));
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
+    let beat = Beat::start()?;
     let table = SessionTable::new();
     let sessions = session_managers(&arbiters, &table, rules(config));
     let im = im(config, &store, &table).await?;
@@ -172,6 +173,7 @@ pub async fn start(
             shaping: shaping(config, &listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
+            beat: beat.clone(),
             brake: login_brake(config, &login_delays),
             vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
             token_lifetime: config.auth.fast.map_or(Duration::ZERO, |fast| fast.lifetime),

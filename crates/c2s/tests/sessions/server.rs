@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rjabberd_actors::{Offload, probe::Probe, reply};
+use rjabberd_actors::{Beat, Offload, probe::Probe, reply};
 use rjabberd_c2s::{C2s, Connections, Counters, NoBrake, Shaping, Shared, Times};
 use rjabberd_c2s_proto::{HostSettings, Offers, Settings, TlsPolicy};
 use rjabberd_im::{AccountError, Accounts, Im, Services};
@@ -185,6 +185,7 @@ impl Server {
             shaping: Shaping::None,
             times: bounds.times,
             outbox_bytes_max: bounds.outbox_bytes_max,
+            beat: Beat::start().expect("a thread"),
             brake: Box::new(NoBrake),
             vouch: Box::new(|_| Vec::new()),
             token_lifetime: LONG,
