@@ -289,7 +289,8 @@ impl Failed {
         let mut element = Element::new("failure", namespace(self.profile)).with_child(condition);
         reasons.into_iter().for_each(|reason| element.push(reason));
         speech::element(&element, out);
-        self.count(below, failure, out).map_or_else(|end| end, |below| State::AwaitingFeature(Box::new(below)))
+        self.count(below, failure, out)
+            .map_or_else(|end| end, |below| State::AwaitingFeature(Box::new(below)))
     }
 
     /// Counts it; `Err` is the end of the stream.

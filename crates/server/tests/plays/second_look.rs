@@ -81,7 +81,9 @@ fn what_stands_behind_a_login_in_one_flight_is_taken_by_whom_it_logged_in_in_ord
     // The second is bigger than a stranger may send.
     let big = "x".repeat(100_000);
     let said: String = ["first", &big, "last"]
-        .map(|body| format!("<message to='juliet@localhost/balcony' type='chat'><body>{body}</body></message>"))
+        .map(|body| {
+            format!("<message to='juliet@localhost/balcony' type='chat'><body>{body}</body></message>")
+        })
         .concat();
     client.sends(&format!("{rest}{said}"));
     assert_eq!(client.takes().name, "success");
@@ -105,7 +107,8 @@ fn a_tag_that_is_no_beginning_of_a_resource_is_none() {
             let bind = format!("{agent}<bind xmlns='urn:xmpp:bind:0'><tag>{tag}</tag></bind>");
             let mut client = under_tls(&play);
             let success = logs_in(&mut client, PASSWORD, &bind);
-            let jid = &success.child("authorization-identifier").unwrap_or_else(|| panic!("{success:?}")).text;
+            let jid =
+                &success.child("authorization-identifier").unwrap_or_else(|| panic!("{success:?}")).text;
             assert!(jid.starts_with(begins_with) && jid.len() < 100, "{tag}: {jid}");
             client.gets("<stream:features/>").says(jid, "me").hears("me").leaves();
         }
@@ -143,14 +146,12 @@ fn no_login_leaves_anything_in_the_log_that_another_could_log_in_with() {
         authenticate("SCRAM-SHA-1", &plain, ""),
         authenticate("HT-SHA-256-NONE", &message, FAST),
         authenticate(&plain, &token, AGENT),
-        format!("<authenticate xmlns='{SASL2}' mechanism='NONE' password='{PASSWORD}'>{plain}</authenticate>"),
+        format!(
+            "<authenticate xmlns='{SASL2}' mechanism='NONE' password='{PASSWORD}'>{plain}</authenticate>"
+        ),
         format!("<response xmlns='{SASL2}' id='{plain}'>{plain}</response>"),
         format!("<abort xmlns='{SASL2}'><text>{PASSWORD}</text></abort>"),
-        authenticate(
-            "PLAIN",
-            &plain,
-            &format!("<config-version xmlns='urn:xmpp:iap:0' value='{token}'/>"),
-        ),
+        authenticate("PLAIN", &plain, &format!("<config-version xmlns='urn:xmpp:iap:0' value='{token}'/>")),
     ];
     for fail in fails {
         assert_eq!(client.sends(&fail).takes().name, "failure", "{fail}");

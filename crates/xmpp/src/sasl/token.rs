@@ -10,7 +10,9 @@ use std::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::{BindingType, Evidence, LookUp, Outcome, Request, SaslFailure, ScramHash, ScramKeys, Setting, account_of};
+use super::{
+    BindingType, Evidence, LookUp, Outcome, Request, SaslFailure, ScramHash, ScramKeys, Setting, account_of,
+};
 
 /// An installation of a client, by the UUID that it gives itself (XEP-0388, 2.3). Others never see it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
