@@ -2,8 +2,8 @@
 
 use rjabberd_c2s_proto::{Action, Answer, ClaimRefused, Input, Settings, TokenGone, TokenOrder, Unavailable};
 use rjabberd_xmpp::sasl::{
-    BindingType, Credentials, FastToken, ScramKeys, SecureChannel, TlsVersion, TokenMechanism, TokenSlot,
-    Tokens, UsedToken, Verdict,
+    BindingType, Credentials, FastToken, Mechanism, ScramKeys, SecureChannel, TlsVersion, TokenMechanism,
+    TokenSlot, Tokens, UsedToken, Verdict,
 };
 
 use crate::play::{
@@ -366,6 +366,25 @@ fn a_client_that_never_learns_the_features_is_sent_away() {
     }
     let play = play.input(authenticate("PLAIN", children)).is("closing");
     assert!(play.written().contains("<policy-violation"), "{}", play.written());
+}
+
+/// It would be good for longer than the certificate, or the authority that vouched for it.
+#[test]
+fn who_logs_in_by_a_certificate_gets_no_token() {
+    let wants = format!("{AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>");
+    let settings = with_host(|host| {
+        host.token_rotation_s = Some(86_400);
+        host.mechanisms.push(Mechanism::External);
+    });
+    let romeo = SecureChannel { accounts: vec!["romeo@a.example".parse().unwrap()], ..channel() };
+    let play = over(romeo, settings).input(authenticate("EXTERNAL", &format!("<initial-response/>{wants}")));
+    play.answer(credentials()).brings(&[
+        SUCCESS,
+        FEATURES,
+        "up to 262144",
+        "authenticated romeo@a.example EXTERNAL",
+        "now awaiting_bind",
+    ]);
 }
 
 #[test]
