@@ -1,4 +1,4 @@
-"""User-space instructions for one message: what does not change from run to run, nor with what else the machine does.
+"""User-space instructions for one message or one login: what does not change from run to run, nor with what else the machine does.
 
 By the processor's counter where perf can read it; else by callgrind, which counts them while it runs the server some
 fifty times slower. Callgrind counts the logins too, so two runs are made, and their difference taken.
@@ -16,6 +16,8 @@ from .servers import Fault
 # Talkers, and messages of each in the two runs: few, for callgrind takes a millisecond for one. The warm-up of both
 # runs is the same from 200 on, and falls out of the difference with the logins.
 LOADS = {"callgrind": (10, (200, 500)), "perf": (100, (500, 2_500))}
+# Logins in the two runs.
+LOGINS = {"callgrind": (200, 700), "perf": (1_000, 4_000)}
 
 
 def way():
@@ -40,22 +42,32 @@ def per_message(name, window, how):
     counts = []
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for each in messages:
-            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), [*arguments, "--messages", each]))
+            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), "chat", [*arguments, "--messages", each]))
     return (counts[1] - counts[0]) / (messages[1] - messages[0]) / talkers
 
 
-def by_perf(kind, work, arguments):
+def per_login(name, how):
+    """Instructions for one login without TLS, of accounts that nobody asked for before."""
+    logins, counts = LOGINS[how], []
+    with tempfile.TemporaryDirectory(prefix="bench-") as work:
+        for each in logins:
+            arguments = ["--logins", each, "--sessions", each, "--concurrency", 10]
+            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), "login", arguments))
+    return (counts[1] - counts[0]) / (logins[1] - logins[0])
+
+
+def by_perf(kind, work, phase, arguments):
     with kind(work) as server:
         counter = subprocess.Popen(
             ["perf", "stat", "-x", ",", "-e", "instructions:u", "-p", str(server.pid)],
             stderr=subprocess.PIPE, text=True,
         )
-        generator.run(server, "chat", arguments)
+        generator.run(server, phase, arguments)
         server.process.terminate()
         return int(counter.communicate()[1].split(",")[0])
 
 
-def by_callgrind(kind, work, arguments):
+def by_callgrind(kind, work, phase, arguments):
     class Watched(kind):
         """The server under callgrind."""
 
@@ -66,7 +78,7 @@ def by_callgrind(kind, work, arguments):
     with Watched(work) as server:
         # The start is not of interest, and varies: TLS gathers entropy.
         subprocess.run(["callgrind_control", "--zero", str(server.pid)], check=True, capture_output=True)
-        generator.run(server, "chat", arguments)
+        generator.run(server, phase, arguments)
         server.stop()
         counted = re.search(r"^(?:summary|totals): (\d+)", (server.folder / "callgrind.out").read_text(), re.M)
         if not counted:

@@ -80,7 +80,7 @@ def counted():
     try:
         return {"by": how} | {
             f"w{window}": [instructions.per_message(name, window, how) for name in PAIR] for window in WINDOWS
-        }
+        } | {"login": [instructions.per_login(name, how) for name in PAIR]}
     except Fault as fault:
         return {"by": None, "fault": str(fault)}
 
@@ -107,3 +107,6 @@ def tell(report):
         own, relay = counted[f"w{window}"]
         line = f"instructions, window {window} ({counted['by']})"
         print(f"{line:34}{own:10,.0f}{relay:10,.0f}{own / relay:8.2f}")
+    own, relay = counted["login"]
+    line = f"instructions, login ({counted['by']})"
+    print(f"{line:34}{own:10,.0f}{relay:10,.0f}{own / relay:8.2f}")

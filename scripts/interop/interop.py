@@ -11,7 +11,8 @@ from xml.sax.saxutils import escape
 
 import life
 from peers import PASSWORDS, Failed, Peer
-from server import CONFIG, PATIENCE_S, Server
+from report import Report
+from server import CONFIG, Server
 
 SECOND_PASSWORD = "sécond <&>"
 # How each client says that its password was not taken.
@@ -38,23 +39,6 @@ async def talk(one, other):
             told = await reader.wait("message")
             if (told["from"], told["body"]) != (sender.jid, body):
                 raise Failed(f"{reader.kind} got {told}, not {body!r} from {sender.jid}")
-
-
-class Report:
-    passed = failed = 0
-
-    async def line(self, text, deed):
-        """Whether the deed went well; it is counted and printed."""
-        try:
-            async with asyncio.timeout(4 * PATIENCE_S):
-                more = await deed
-            self.passed += 1
-            print(f"ok      {text}" + (f": {more}" if more else ""), flush=True)
-            return True
-        except (Failed, TimeoutError) as error:
-            self.failed += 1
-            print(f"FAILED  {text}: {error or 'too slow'}", flush=True)
-            return False
 
 
 async def login_and_talk(server, kind, mechanism, residents):
@@ -180,16 +164,13 @@ async def main():
     finally:
         stopped = server.stop()
     if leak := next((line for line in server.log for secret in secrets() if secret in line), None):
-        report.failed += 1
-        print(f"FAILED  the log holds a password: {leak}")
+        report.fault(f"the log holds a password: {leak}")
     for kind, (mechanism, *_) in CLIENTS.items():
         told = (f"login by {mechanism} from", "failed: not-authorized")
         if not any(all(words in line for words in told) for line in server.log):
-            report.failed += 1
-            print(f"FAILED  the log does not tell why {kind} was refused")
+            report.fault(f"the log does not tell why {kind} was refused")
     if not stopped:
-        report.failed += 1
-        print("FAILED  the server did not stop well")
+        report.fault("the server did not stop well")
     if report.failed:
         print("the server's last log lines:\n" + "".join(server.log[-60:]), file=sys.stderr)
     print(f"interop: {report.passed} combinations work, {report.failed} do not")

@@ -43,7 +43,7 @@ class OurCertificate(security.CertificateVerifier):
 
 
 class OneMechanism(security.PasswordSASLProvider):
-    """Knows one mechanism only, so that the test decides which."""
+    """Knows one mechanism only, so that the test decides which; without a name, it chooses as it always does."""
 
     used = None
 
@@ -57,16 +57,27 @@ class OneMechanism(security.PasswordSASLProvider):
     def _find_supported(self, features, mechanism_classes):
         offered = features[security.SASLMechanisms].get_mechanism_list()
         for mechanism in mechanism_classes:
-            token = mechanism.any_supported([name for name in offered if name == self.name])
+            token = mechanism.any_supported([name for name in offered if self.name in (None, name)])
             if token is not None:
-                self.used = self.name
+                # What aiosasl gives back is the name, or for SCRAM a pair that begins with it.
+                self.used = token if isinstance(token, str) else token[0]
                 return mechanism, token
         return None, None
 
 
+def context(version):
+    """As aioxmpp makes it, but for one version of TLS only if there is one given."""
+    made = security.default_ssl_context()
+    if version:
+        only = {"1.2": OpenSSL.SSL.TLS1_2_VERSION, "1.3": OpenSSL.SSL.TLS1_3_VERSION}[version]
+        made.set_min_proto_version(only)
+        made.set_max_proto_version(only)
+    return made
+
+
 def layer(settings, provider):
     return security.SecurityLayer(
-        security.default_ssl_context,
+        lambda: context(settings.get("version")),
         lambda: OurCertificate(settings["ca"]),
         True,
         (provider,),
@@ -193,10 +204,12 @@ def watch_contacts(client):
 async def main():
     settings = json.loads(sys.argv[1])
     provider = OneMechanism(settings["mechanism"], settings["password"])
+    connectors = aioxmpp.connector
+    connector = connectors.XMPPOverTLSConnector if settings.get("direct") else connectors.STARTTLSConnector
     client = aioxmpp.PresenceManagedClient(
         aioxmpp.JID.fromstr(settings["jid"]),
         layer(settings, provider),
-        override_peer=[(settings["host"], settings["port"], aioxmpp.connector.STARTTLSConnector())],
+        override_peer=[(settings["host"], settings["port"], connector())],
     )
     client.summon(aioxmpp.DiscoClient)
     client.summon(aioxmpp.PingService)

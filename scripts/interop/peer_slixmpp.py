@@ -25,6 +25,12 @@ class Peer(slixmpp.ClientXMPP):
         super().__init__(settings["jid"], settings["password"], sasl_mech=settings["mechanism"])
         self.settings = settings
         self.ssl_context = ssl.create_default_context(cafile=settings["ca"])
+        if version := settings.get("version"):
+            only = ssl.TLSVersion[f"TLSv{version.replace('.', '_')}"]
+            self.ssl_context.minimum_version = self.ssl_context.maximum_version = only
+        # It would try both on any port.
+        self.enable_direct_tls = settings.get("direct", False)
+        self.enable_starttls = not self.enable_direct_tls
         for plugin in PLUGINS:
             self.register_plugin(plugin)
         self.plugin["xep_0077"].create_account = settings.get("register", False)

@@ -17,20 +17,31 @@ const PRIVATE = "jabber:iq:private";
 const NOTE = "urn:rjabberd:interop";
 
 const peer = client({
-  service: `xmpp://${settings.host}:${settings.port}`,
+  service: `${settings.direct ? "xmpps" : "xmpp"}://${settings.host}:${settings.port}`,
   domain: me.domain,
   resource: me.resource,
   // Its SCRAM is JavaScript and may take longer than the 2 s that it gives itself.
   timeout: 20_000,
   credentials: async (authenticate, mechanisms) => {
     if (!mechanisms.includes(settings.mechanism)) throw new Error(`${settings.mechanism} is not offered`);
-    await authenticate({ username: me.local, password: settings.password }, settings.mechanism);
+    // With an id of the client it asks for a token (XEP-0484), and comes back by one that it is given.
+    const agent = settings.agent && xml("user-agent", { id: settings.agent });
+    const { password, token } = settings;
+    await authenticate({ username: me.local, password, token }, settings.mechanism, agent);
   },
 });
+peer.fast.saveToken = async (token) => tell({ event: "token", token });
+peer.fast.deleteToken = async () => {};
 peer.reconnect.stop();
 
-peer.on("error", (error) => tell({ event: "failed", reason: String(error) }));
+let online = false;
+peer.on("error", (error) => {
+  // It begins to wait for the server's header only when its own has been written. If the header was there before, it
+  // waits in vain, although all goes well.
+  if (!(online && error.name === "TimeoutError")) tell({ event: "failed", reason: String(error) });
+});
 peer.on("online", async (address) => {
+  online = true;
   await peer.send(xml("presence"));
   tell({ event: "online", jid: address.toString(), mechanism: settings.mechanism });
 });
@@ -106,7 +117,8 @@ const deeds = {
   time: async () => (await ask("time", "urn:xmpp:time")).getChildText("utc"),
 };
 
-await peer.start().catch(() => {});
+// Not awaited: it may wait in vain, see above.
+peer.start().catch(() => {});
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
   if (command.do === "quit") break;

@@ -34,7 +34,7 @@ class Peer:
             "jid": f"{user}@localhost/{kind.replace('.', '')}",
             "password": password or PASSWORDS[kind],
             "host": "127.0.0.1" if kind != "xmpp.js" else "localhost",
-            "port": server.port,
+            "port": server.ports["c2s_tls" if more.get("direct") else "c2s"],
             "mechanism": mechanism,
             "ca": server.certificate,
             "modules": str(ROOT / ".tools" / "npm"),
@@ -87,8 +87,9 @@ class Peer:
         return self.jid.partition("/")[0]
 
     async def online(self, mechanism):
+        """Waits for the session; with no mechanism given, the client was free to choose."""
         told = await self.wait("online")
-        if told["mechanism"] != mechanism:
+        if mechanism and told["mechanism"] != mechanism:
             raise Failed(f"{self.kind} logged in by {told['mechanism']}, not {mechanism}")
         self.jid = told["jid"]
         return self

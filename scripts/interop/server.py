@@ -5,7 +5,6 @@ import re
 import subprocess
 import tempfile
 import threading
-import queue
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,11 +35,18 @@ def environment():
 
 
 class Server:
-    def __init__(self, config):
+    def __init__(self, config, accounts=""):
+        """Lines of accounts, as `rjabberd user import` reads them, are there when the server starts."""
         self.folder = tempfile.TemporaryDirectory(prefix="rjabberd-interop-")
         self.config = Path(self.folder.name) / "rjabberd.toml"
         self.config.write_text(config)
+        if accounts:
+            file = Path(self.folder.name) / "accounts.tsv"
+            file.write_text(accounts)
+            self.command("user", "import", str(file))
         self.log = []
+        self.ended = False
+        self.more = threading.Condition()
         self.process = subprocess.Popen(
             [program(), "run", "--config", str(self.config)],
             stderr=subprocess.PIPE,
@@ -48,25 +54,37 @@ class Server:
             errors="replace",
             env=environment(),
         )
-        lines = queue.Queue()
-        self.reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        self.port = self._port(lines, "c2s")
+        if not self.wait_for_log("server:start Ready"):
+            raise SystemExit("the server does not start:\n" + "".join(self.log))
+        listening = re.findall(r"Listening on \S+:(\d+) \((\w+)\)", "".join(self.log))
+        # By the names of the listeners.
+        self.ports = {name: int(port) for port, name in listening}
+        self.port = self.ports["c2s"]
 
-    def _read(self, lines):
+    def _read(self):
         for line in self.process.stderr:
-            self.log.append(line)
-            lines.put(line)
-        lines.put(None)
+            with self.more:
+                self.log.append(line)
+                self.more.notify_all()
+        with self.more:
+            self.ended = True
+            self.more.notify_all()
 
-    def _port(self, lines, name):
-        try:
-            while (line := lines.get(timeout=PATIENCE_S)) is not None:
-                if found := re.search(rf"Listening on \S+:(\d+) \({name}\)", line):
-                    return int(found.group(1))
-        except queue.Empty:
-            pass
-        raise SystemExit("the server does not start:\n" + "".join(self.log))
+    def wait_for_log(self, *words, since=0):
+        """The first line behind the first `since` ones that holds all these words, or None if it does not come."""
+        found = None
+
+        def over():
+            nonlocal found, since
+            fresh, since = self.log[since:], len(self.log)
+            found = next((line for line in fresh if all(word in line for word in words)), None)
+            return found or self.ended
+
+        with self.more:
+            self.more.wait_for(over, PATIENCE_S)
+        return found
 
     @property
     def certificate(self):
@@ -76,15 +94,14 @@ class Server:
         path.write_text(re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", pem, re.S).group())
         return str(path)
 
+    def command(self, *words, said=""):
+        """What a command of the server prints, given this on its standard input."""
+        words = [program(), *words, "--config", str(self.config)]
+        done = subprocess.run(words, input=said, text=True, check=True, stdout=subprocess.PIPE, env=environment())
+        return done.stdout
+
     def add_account(self, jid, password):
-        subprocess.run(
-            [program(), "user", "add", jid, "--password-stdin", "--config", str(self.config)],
-            input=password + "\n",
-            text=True,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env=environment(),
-        )
+        self.command("user", "add", jid, "--password-stdin", said=password + "\n")
 
     def stop(self):
         """Stops the server and reads its log to the end; whether it stopped by itself and well."""
