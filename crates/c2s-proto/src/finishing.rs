@@ -9,7 +9,7 @@ use rjabberd_xmpp::{
     BareJid, FullJid, address,
     date::date_time,
     ns,
-    sasl::{self, Credentials, Evidence, FastToken, SaslFailure, ScramKeys, UsedToken},
+    sasl::{self, Credentials, Evidence, FastToken, Mechanism, SaslFailure, ScramKeys, UsedToken},
 };
 
 use crate::{
@@ -91,7 +91,9 @@ impl Login {
 
     /// What this login does to the client's tokens (XEP-0484, 3.3 to 3.6); `None` is nothing.
     fn token_order(&self) -> Option<TokenOrder> {
-        let client = self.request.client.filter(|_| !self.who.guest)?;
+        // A token would outlive the guest, or the certificate and the authority that vouched for it.
+        let has_tokens = !self.who.guest && self.who.mechanism != Mechanism::External;
+        let client = self.request.client.filter(|_| has_tokens)?;
         let rotation_s = self.below.negotiation.host(&self.below.opened.host).token_rotation_s?;
         let is_old = |used: &UsedToken| self.now_unix_s - used.token.issued_unix_s >= rotation_s;
         let rotated = self.used.as_ref().filter(|used| !self.request.revoke && is_old(used));

@@ -37,6 +37,8 @@ pub(crate) struct Negotiation {
     spare: Fresh,
     /// `<failure/>`s of SASL so far.
     pub(crate) failures: u32,
+    /// Logins that were no failures, as the client had seen other features (XEP-0509).
+    pub(crate) mismatches: u32,
     /// Accounts that the client tried to register so far.
     registrations: u32,
     asked: u32,
@@ -125,8 +127,15 @@ pub struct AwaitingHeader {
 
 impl AwaitingHeader {
     pub(crate) fn accepted(settings: Arc<Settings>, spare: Fresh) -> AwaitingHeader {
-        let negotiation =
-            Negotiation { settings, channel: None, spare, failures: 0, registrations: 0, asked: 0 };
+        let negotiation = Negotiation {
+            settings,
+            channel: None,
+            spare,
+            failures: 0,
+            mismatches: 0,
+            registrations: 0,
+            asked: 0,
+        };
         AwaitingHeader { negotiation, pinned: None }
     }
 

@@ -5,18 +5,22 @@
 
 use rjabberd_xml::{Element, Fragment};
 use rjabberd_xmpp::{
-    ns,
+    StreamCondition, StreamError, ns,
     sasl::{self, ClientId, SaslFailure, ScramHash, TokenMechanism},
 };
 
 use zeroize::Zeroizing;
 
 use crate::{
-    Action, State, authenticating::Said, features, negotiating::AwaitingFeature, offers::Offer, speech,
+    Action, State, authenticating::Said, closing::Leaving, features, negotiating::AwaitingFeature,
+    offers::Offer, speech,
 };
 
 /// Most characters that are kept of what a client says of itself.
 const SOFTWARE_CHARS_MAX: usize = 100;
+
+/// Logins by features that were seen elsewhere; a client has them from the stream itself after the first.
+const MISMATCHES_MAX: u32 = 10;
 
 /// What a client asks for together with its login.
 pub(crate) struct Request {
@@ -114,12 +118,18 @@ pub(crate) fn decode(text: &str) -> Result<Said, SaslFailure> {
 }
 
 /// The features have changed since the client saw them: it is to try again, and nothing is held against it (XEP-0509,
-/// 2.2).
-pub(crate) fn other_config(below: AwaitingFeature, out: &mut Vec<Action>) -> State {
+/// 2.2), unless it goes on like that.
+pub(crate) fn other_config(mut below: AwaitingFeature, out: &mut Vec<Action>) -> State {
     let failure = Element::new("failure", ns::SASL2)
         .with_child(Element::new(SaslFailure::Aborted.name(), ns::SASL))
         .with_child(Element::new("config-version-mismatch", ns::CONFIG_VERSION));
     speech::element(&failure, out);
     out.push(Action::AuthenticationFailed(None, SaslFailure::Aborted, None));
+    below.negotiation.mismatches += 1;
+    if below.negotiation.mismatches >= MISMATCHES_MAX {
+        let error =
+            StreamError::new(StreamCondition::PolicyViolation).with_text("These features were not seen");
+        return Leaving::from(below).stream_error(error, out);
+    }
     State::AwaitingFeature(Box::new(below))
 }

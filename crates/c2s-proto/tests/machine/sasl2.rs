@@ -2,7 +2,8 @@
 
 use rjabberd_c2s_proto::{Action, Answer, ClaimRefused, Input, Settings, TokenGone, TokenOrder, Unavailable};
 use rjabberd_xmpp::sasl::{
-    BindingType, FastToken, SecureChannel, TlsVersion, TokenMechanism, TokenSlot, Tokens, UsedToken,
+    BindingType, Credentials, FastToken, Mechanism, ScramKeys, SecureChannel, TlsVersion, TokenMechanism,
+    TokenSlot, Tokens, UsedToken, Verdict,
 };
 
 use crate::play::{
@@ -339,7 +340,7 @@ fn other_features_than_the_client_has_seen_are_no_failed_login() {
         "{INITIAL_ROMEO}<config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='something else'/>"
     );
     let mut play = at_features(settings());
-    for _ in 0..10 {
+    for _ in 0..9 {
         play = play.input(authenticate("PLAIN", &children)).brings(&[
             "write <failure xmlns='urn:xmpp:sasl:2'><aborted xmlns='…sasl'/>\
              <config-version-mismatch xmlns='urn:xmpp:iap:0'/></failure>",
@@ -353,6 +354,52 @@ fn other_features_than_the_client_has_seen_are_no_failed_login() {
     play.input(authenticate("PLAIN", &children)).is("looking_up");
     let others = at_features(with_tokens()).written();
     assert!(!others.contains(value), "another offer has another version");
+}
+
+/// Nothing else would end it but the deadline of all negotiation, and each is a line in the log.
+#[test]
+fn a_client_that_never_learns_the_features_is_sent_away() {
+    let children = "<config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='something else'/>";
+    let mut play = at_features(settings());
+    for _ in 0..9 {
+        play = play.input(authenticate("PLAIN", children)).is("awaiting_feature");
+    }
+    let play = play.input(authenticate("PLAIN", children)).is("closing");
+    assert!(play.written().contains("<policy-violation"), "{}", play.written());
+}
+
+/// It would be good for longer than the certificate, or the authority that vouched for it.
+#[test]
+fn who_logs_in_by_a_certificate_gets_no_token() {
+    let wants = format!("{AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>");
+    let settings = with_host(|host| {
+        host.token_rotation_s = Some(86_400);
+        host.mechanisms.push(Mechanism::External);
+    });
+    let romeo = SecureChannel { accounts: vec!["romeo@a.example".parse().unwrap()], ..channel() };
+    let play = over(romeo, settings).input(authenticate("EXTERNAL", &format!("<initial-response/>{wants}")));
+    play.answer(credentials()).brings(&[
+        SUCCESS,
+        FEATURES,
+        "up to 262144",
+        "authenticated romeo@a.example EXTERNAL",
+        "now awaiting_bind",
+    ]);
+}
+
+#[test]
+fn a_token_is_ordered_with_the_keys_of_the_password_that_it_is_for() {
+    let wants = format!("{AGENT}<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>");
+    let Answer::Credentials { credentials: Some(stored), .. } = credentials() else { unreachable!() };
+    let play = logs_in(with_tokens(), &wants);
+    assert_eq!(order(&play).witnesses, stored.keys);
+    // Keys that are made on this occasion are stored by then, or not.
+    let made = ScramKeys { iterations: 99_999, ..stored.keys[0].clone() };
+    let stronger = Some(Credentials { keys: vec![made.clone()], digest: None });
+    let play = at_features(with_tokens()).input(authenticate("PLAIN", &format!("{INITIAL_ROMEO}{wants}")));
+    let verdict = Answer::PasswordChecked(Verdict { right: true, stronger });
+    let play = play.answer(credentials()).answer(verdict).is("finishing");
+    assert_eq!(order(&play).witnesses, [stored.keys[0].clone(), made]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn begins(client: &mut Client, password: &str, children: &str) -> String {
     client.sends(&authenticate("SCRAM-SHA-256", &scram.first(), children));
     let challenge = client.takes();
     let mut salted: Option<SaltedPassword> = None;
-    let answer = scram.answer(&challenge.text, password, &mut salted).unwrap();
+    let answer = scram.answer(&challenge.text, password, &mut salted).expect("a challenge of SCRAM");
     format!("<response xmlns='{SASL2}'>{answer}</response>")
 }
 
