@@ -173,10 +173,10 @@ fn a_login_whose_password_was_changed_meanwhile_gets_no_token() {
         ..issue(FastToken { mechanism: none, ..token("one", 0) })
     };
     let own = keys(ScramHash::Sha512, 77);
-    changed(&store, by(&[&[own.clone()], &before[..]].concat()));
+    changed(&store, by(&[std::slice::from_ref(&own), &before].concat()));
     wait(store.set_credentials(&account("romeo"), credentials(78))).unwrap();
     conflicts(&store, by(&before));
-    conflicts(&store, by(&[own]));
+    conflicts(&store, by(std::slice::from_ref(&own)));
     assert_eq!(names(&store), named("", ""));
     changed(&store, by(&login()));
 }
