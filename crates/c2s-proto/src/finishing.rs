@@ -1,7 +1,7 @@
 //! The end of a login by XEP-0388: what the client asked for together with it is done, one after another, and only then
 //! it is told of its success: upgraded keys (XEP-0480), its token (XEP-0484), a resource (XEP-0386).
 //!
-//! Invariant: a failed login has changed nothing but a token that was used, and a token that was used and is gone
+//! Invariant: a failed login has changed nothing but the client's tokens, and a token that was used and is gone
 //! meanwhile lets nobody in; neither does a password that is another meanwhile get a token.
 
 use rjabberd_xml::Element;

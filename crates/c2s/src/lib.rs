@@ -33,7 +33,7 @@ use rjabberd_xml::XmlError;
 
 pub use counters::Counters;
 pub use redact::show_bodies;
-pub use shared::{Connections, LoginBrake, NoBrake, Shaping, Shared, Times, Vouch};
+pub use shared::{Attempt, Connections, LoginBrake, NoBrake, Shaping, Shared, Times, Vouch};
 
 use ending::{Ending, Succession};
 use messages::Tick;

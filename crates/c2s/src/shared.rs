@@ -64,7 +64,18 @@ pub trait LoginBrake: Send + Sync {
     /// How long an attempt that begins now has to wait. It counts as begun.
     fn wait(&self, account: &BareJid, peer: IpAddr) -> Duration;
     /// What an attempt came to.
-    fn ended(&self, account: &BareJid, peer: IpAddr, right: bool);
+    fn ended(&self, account: &BareJid, peer: IpAddr, attempt: Attempt);
+}
+
+/// What became of an attempt to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Somebody is in.
+    Right,
+    /// The secret was wrong, or nobody learned whether it was.
+    Wrong,
+    /// We could not tell, or had no place: no fault of the client's.
+    Undecided,
 }
 
 /// Nobody waits.
@@ -76,7 +87,7 @@ impl LoginBrake for NoBrake {
         Duration::ZERO
     }
 
-    fn ended(&self, _: &BareJid, _: IpAddr, _: bool) {}
+    fn ended(&self, _: &BareJid, _: IpAddr, _: Attempt) {}
 }
 
 /// How fast a client may send.

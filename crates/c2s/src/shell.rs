@@ -15,11 +15,11 @@ use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{
     Jid, Stanza, StanzaKind,
-    sasl::{SecureChannel, TlsVersion},
+    sasl::{SaslFailure, SecureChannel, TlsVersion},
 };
 use rustls::ProtocolVersion;
 
-use crate::{C2s, Phase, fresh, messages::Tick, redact};
+use crate::{Attempt, C2s, Phase, fresh, messages::Tick, redact};
 
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
@@ -166,7 +166,11 @@ impl C2s {
             Action::Authenticated(login) => self.logged_in(&login),
             Action::AuthenticationFailed(mechanism, failure, account) => {
                 if let Some(account) = account {
-                    self.shared.brake.ended(&account, self.transport.peer().ip(), false);
+                    let attempt = match failure {
+                        SaslFailure::TemporaryAuthFailure => Attempt::Undecided,
+                        _ => Attempt::Wrong,
+                    };
+                    self.shared.brake.ended(&account, self.transport.peer().ip(), attempt);
                 }
                 let mechanism = mechanism.map_or("unknown", |mechanism| mechanism.name());
                 self.shared.counters.sasl(mechanism, failure.name());
@@ -424,7 +428,7 @@ impl C2s {
     fn logged_in(&self, login: &LoggedIn) {
         let LoggedIn { account, mechanism, sasl2, software, .. } = login;
         let peer = self.transport.peer();
-        self.shared.brake.ended(account, peer.ip(), true);
+        self.shared.brake.ended(account, peer.ip(), Attempt::Right);
         self.shared.counters.sasl(mechanism.name(), "success");
         let profile = if *sasl2 { " (SASL2)" } else { "" };
         let software = software.as_ref().map(|software| format!(" with {software:?}")).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rjabberd_c2s::LoginBrake;
+use rjabberd_c2s::{Attempt, LoginBrake};
 use rjabberd_xmpp::BareJid;
 
 /// Wrong passwords after which the next attempt waits.
@@ -204,17 +204,21 @@ impl LoginDelays {
         }
     }
 
-    fn ends(&self, account: &BareJid, peer: IpAddr, right: bool, now: Instant) {
+    fn ends(&self, account: &BareJid, peer: IpAddr, attempt: Attempt, now: Instant) {
         let inner = &*self.0;
         let block = rjabberd_listener::block(peer);
         let key = inner.hasher.hash_one((account.as_str(), block));
-        if right {
+        if attempt == Attempt::Right {
             return inner.pairs.lock().remove(key);
         }
         {
             let mut pairs = inner.pairs.lock();
             let known = pairs.get(key).filter(|pair| now.saturating_duration_since(pair.last) < MEMORY);
             let mut pair = known.unwrap_or(Pair { failures: 0, begun: 0, next: now, last: now });
+            if attempt == Attempt::Undecided {
+                pair.begun = pair.begun.saturating_sub(1);
+                return pairs.put(key, pair);
+            }
             pair.fails(now);
             pairs.put(key, pair);
         }
@@ -238,8 +242,8 @@ impl LoginBrake for LoginDelays {
         wait
     }
 
-    fn ended(&self, account: &BareJid, peer: IpAddr, right: bool) {
-        self.ends(account, peer, right, Instant::now());
+    fn ended(&self, account: &BareJid, peer: IpAddr, attempt: Attempt) {
+        self.ends(account, peer, attempt, Instant::now());
     }
 }
 

@@ -285,7 +285,7 @@ pub trait Store: Send + Sync + 'static {
         refused(follow)
     }
 
-    /// Forbids an account to log in, or allows it again; [`StoreError::NotFound`].
+    /// Forbids an account to log in, which ends its tokens, or allows it again; [`StoreError::NotFound`].
     fn set_disabled(&self, account: &BareJid, disabled: bool) -> Answer<()> {
         let _ = (account, disabled);
         absent()

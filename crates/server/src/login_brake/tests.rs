@@ -36,7 +36,8 @@ impl Stage {
     }
 
     fn ends(&self, account: &str, from: &str, right: bool) {
-        self.delays.ends(&BareJid::new(account).unwrap(), address(from), right, self.now);
+        let attempt = if right { Attempt::Right } else { Attempt::Wrong };
+        self.delays.ends(&BareJid::new(account).unwrap(), address(from), attempt, self.now);
     }
 
     /// A wrong password, from its begin to its answer, which comes after the wait.
@@ -223,7 +224,7 @@ fn what_waited_is_counted() {
     let peer = address("192.0.2.1");
     for _ in 0..9 {
         stage.delays.wait(&romeo, peer);
-        stage.delays.ended(&romeo, peer, false);
+        stage.delays.ended(&romeo, peer, Attempt::Wrong);
     }
     for _ in 0..20 {
         stage.delays.wait(&romeo, peer);
@@ -232,4 +233,14 @@ fn what_waited_is_counted() {
     assert!(counted.attempts > 10 && counted.unanswered > 0, "{counted:?}");
     assert_eq!(counted.attempts + counted.unanswered, 29 - 3);
     assert!(counted.ms > 400_000, "{counted:?}");
+}
+
+#[test]
+fn what_we_could_not_decide_is_held_against_nobody() {
+    let stage = Stage::new();
+    let (romeo, peer) = (BareJid::new(ROMEO).unwrap(), address("192.0.2.1"));
+    for _ in 0..100 {
+        assert_eq!(stage.delays.begins(&romeo, peer, stage.now), Duration::ZERO);
+        stage.delays.ends(&romeo, peer, Attempt::Undecided, stage.now);
+    }
 }

@@ -255,7 +255,13 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<()> {
 pub(super) fn set_disabled(connection: &Connection, key: &Key, disabled: bool) -> Result<()> {
     let mut update =
         connection.prepare_cached("UPDATE account SET disabled = ?3 WHERE domain = ?1 AND localpart = ?2")?;
-    found(update.execute(params![key.domain, key.localpart, disabled])?)
+    found(update.execute(params![key.domain, key.localpart, disabled])?)?;
+    if disabled {
+        // Whoever has a stolen one is not to come back with the owner.
+        let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
+        connection.prepare_cached(tokens::END_ALL)?.execute([id])?;
+    }
+    Ok(())
 }
 
 fn found(changed: usize) -> Result<()> {
