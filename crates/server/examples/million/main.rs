@@ -106,7 +106,8 @@ async fn start(folder: &Path, sessions: usize) -> Result<System, Fault> {
          listen.c2s.require_tls = false\n\
          auth.mechanisms = ['SCRAM-SHA-1']\n\
          limits.connections_max = {sessions}\n\
-         limits.connections_per_address_max = {sessions}\n"
+         limits.connections_per_address_max = {sessions}\n\
+         limits.connections_per_address_per_s_max = 1000000\n"
     );
     std::fs::write(&file, text)?;
     let data = Some(folder.join("data"));
