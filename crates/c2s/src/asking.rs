@@ -11,6 +11,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
+use futures_util::future::join;
 use rjabberd_actors::reply;
 use rjabberd_c2s_proto::{
     Answer, Ask, ClaimRefused, Input, KeyOrder, Resource, TokenGone, TokenOrder, Unavailable,
@@ -62,10 +63,13 @@ impl C2s {
         let within = self.shared.times.ask;
         let strike = not_before.map(|at| self.shared.beat.strike(at));
         let answer = async move {
-            if let Some(strike) = strike {
-                strike.await;
-            }
-            match tokio::time::timeout(within, answer).await {
+            let answer = tokio::time::timeout(within, answer);
+            // The answer is fetched before the strike, so that nothing is left to do for some and not for others.
+            let answer = match strike {
+                Some(strike) => join(strike, answer).await.1,
+                None => answer.await,
+            };
+            match answer {
                 Ok(Some(answer)) => answer,
                 Ok(None) | Err(_) => Answer::Unavailable(Unavailable),
             }
