@@ -4,26 +4,26 @@
 //! The mechanisms are step functions in `rjabberd_xmpp::sasl`; here they meet the stream: their texts, the questions that
 //! they ask of the outside, the count of failures. What a client sends here is never kept in a form that can be printed.
 
+mod waiting;
+
 use rjabberd_xml::{Element, Fragment};
 use rjabberd_xmpp::{
     BareJid, StreamCondition, StreamError, address, ns,
-    sasl::{
-        self, Checking as CheckingPassword, Credentials, Evidence, Exchange, LookUp, Mechanism, Offered,
-        Outcome, SaslFailure, Setting, Wanted,
-    },
+    sasl::{self, Credentials, Evidence, LookUp, Mechanism, Offered, Outcome, SaslFailure, Setting, Wanted},
 };
-
 use zeroize::Zeroizing;
 
 use crate::{
-    Action, Answer, Ask, KeyOrder, LoggedIn, Order, State,
-    closing::{Leaving, Voice},
+    Action, KeyOrder, LoggedIn, Order, State,
+    closing::Leaving,
     features,
     finishing::Login,
     negotiating::{AwaitingFeature, AwaitingRestart},
     sasl2::{self, BadRequest, Request},
     speech,
 };
+
+pub(crate) use waiting::{AwaitingResponse, Checking, LookingUp};
 
 /// How SASL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +70,8 @@ impl Attempt {
     ) -> State {
         let named = authenticate.attribute("mechanism").and_then(Mechanism::from_name);
         let offer = features::offer(&below.negotiation, &below.opened.host);
-        let parsed = Request::read(
-            authenticate,
-            offer,
-            named.is_some_and(|named| matches!(named, Mechanism::Token(_))),
-        );
-        let (request, initial) = match parsed {
+        let by_token = matches!(named, Some(Mechanism::Token(_)));
+        let (request, initial) = match Request::read(authenticate, offer, by_token) {
             Ok(parsed) => parsed,
             Err(BadRequest::OtherConfig) => return sasl2::other_config(below, out),
             Err(BadRequest::Malformed) => {
@@ -88,11 +84,10 @@ impl Attempt {
                 );
             }
         };
-        let is_token = |mechanism: &Mechanism| matches!(mechanism, Mechanism::Token(token) if offer.tokens.contains(token));
         let host = below.negotiation.host(&below.opened.host);
-        let mechanism = match named.filter(is_token) {
-            Some(token) => Ok(token),
-            None => features::offered_mechanism(&below.negotiation, host, &offer.sasl2, named),
+        let mechanism = match named {
+            Some(Mechanism::Token(token)) if offer.tokens.contains(&token) => Ok(Mechanism::Token(token)),
+            named => features::offered_mechanism(&below.negotiation, host, &offer.sasl2, named),
         };
         match mechanism {
             Ok(mechanism) => Attempt::new(below, mechanism, Some(Box::new(request))).start(initial, out),
@@ -327,105 +322,5 @@ fn data(profile: Profile, fragment: &Fragment) -> Result<Option<Said>, SaslFailu
     match profile {
         Profile::Core => sasl::decode(&text),
         Profile::Extensible => sasl2::decode(&text).map(Some),
-    }
-}
-
-/// The store is asked for the keys of an account, or for the tokens of its client.
-pub struct LookingUp {
-    attempt: Attempt,
-    pub(crate) ask: Ask,
-    look_up: LookUp,
-}
-
-impl LookingUp {
-    pub(crate) fn answered(mut self, answer: Answer, out: &mut Vec<Action>) -> State {
-        match answer {
-            Answer::Credentials { credentials, nonce } => {
-                let below = &self.attempt.below;
-                let fakes = &below.negotiation.host(&below.opened.host).fakes;
-                let outcome = self.look_up.answer(credentials.as_ref(), fakes, &nonce);
-                let upgrades = |request: &Request| !request.upgrades.is_empty();
-                if self.attempt.request.as_deref().is_some_and(upgrades) {
-                    self.attempt.stored = credentials;
-                }
-                self.attempt.advance(outcome, out)
-            }
-            Answer::Tokens { tokens, now_unix_s } => {
-                let outcome = self.look_up.answer_tokens(tokens.as_ref(), now_unix_s);
-                self.attempt.now_unix_s = now_unix_s;
-                self.attempt.advance(outcome, out)
-            }
-            // RFC 6120, 6.5.11.
-            Answer::Unavailable(_) => self.attempt.failed(SaslFailure::TemporaryAuthFailure, out),
-            _ => Leaving::from(self).out_of_turn(out),
-        }
-    }
-}
-
-impl From<LookingUp> for Leaving {
-    fn from(_: LookingUp) -> Leaving {
-        Leaving { voice: Voice::Open, session: None }
-    }
-}
-
-/// A password is being compared.
-pub struct Checking {
-    attempt: Attempt,
-    pub(crate) ask: Ask,
-    checking: CheckingPassword,
-}
-
-impl Checking {
-    pub(crate) fn answered(self, answer: Answer, out: &mut Vec<Action>) -> State {
-        match answer {
-            Answer::PasswordChecked(verdict) => {
-                let outcome = self.checking.answer(verdict);
-                self.attempt.advance(outcome, out)
-            }
-            Answer::Unavailable(_) => self.attempt.failed(SaslFailure::TemporaryAuthFailure, out),
-            _ => Leaving::from(self).out_of_turn(out),
-        }
-    }
-}
-
-impl From<Checking> for Leaving {
-    fn from(_: Checking) -> Leaving {
-        Leaving { voice: Voice::Open, session: None }
-    }
-}
-
-/// A challenge is sent.
-pub struct AwaitingResponse {
-    attempt: Attempt,
-    exchange: Exchange,
-}
-
-impl AwaitingResponse {
-    pub(crate) fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
-        let profile = self.attempt.profile();
-        match (fragment.name(), fragment.namespace()) {
-            ("response", said) if said == namespace(profile) => {
-                let outcome = match data(profile, &fragment) {
-                    Ok(response) => {
-                        let response = response.unwrap_or_default();
-                        self.attempt.with_setting(|setting| self.exchange.respond(setting, &response))
-                    }
-                    Err(failure) => Outcome::Failure(failure),
-                };
-                self.attempt.advance(outcome, out)
-            }
-            ("abort", said) if said == namespace(profile) => self.attempt.failed(SaslFailure::Aborted, out),
-            // RFC 6120, 5.3.4: TLS comes before SASL, not in the middle of it.
-            ("starttls", ns::TLS) => Leaving::from(self).starttls_refused(out),
-            _ if profile == Profile::Core => self.attempt.discard(fragment, out),
-            // XEP-0388, 2.4: nothing else may come.
-            _ => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
-        }
-    }
-}
-
-impl From<AwaitingResponse> for Leaving {
-    fn from(_: AwaitingResponse) -> Leaving {
-        Leaving { voice: Voice::Open, session: None }
     }
 }

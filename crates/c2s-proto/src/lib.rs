@@ -5,8 +5,8 @@
 //!
 //! [`State::on`] is the only way in. What holds in every state (the stream closed, the session replaced, a deadline
 //! passed) is decided there; the rest is one call to the struct of the state that the stream is in:
-//! `negotiating` up to the features, `authenticating`, `registering`, `binding`, `established`, and `closing`, which
-//! alone ends streams.
+//! `negotiating` up to the features, `authenticating`, `upgrading` and `finishing` a login by XEP-0388, `registering`,
+//! `binding`, `established`, and `closing`, which alone ends streams.
 
 pub mod action;
 pub mod input;

@@ -14,6 +14,7 @@ mod redact;
 mod shared;
 mod shell;
 mod taking;
+mod telling;
 mod writing;
 
 use std::{any::Any, collections::VecDeque, rc::Rc, sync::Arc, task::Waker, time::Instant};

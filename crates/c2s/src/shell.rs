@@ -6,8 +6,7 @@ use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
-    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LoggedIn, LostReason,
-    Order as ProtoOrder,
+    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
 use rjabberd_router::{Response, Routed};
@@ -15,11 +14,11 @@ use rjabberd_session_manager::Control;
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{
     Jid, Stanza, StanzaKind,
-    sasl::{SaslFailure, SecureChannel, TlsVersion},
+    sasl::{SecureChannel, TlsVersion},
 };
 use rustls::ProtocolVersion;
 
-use crate::{Attempt, C2s, Phase, fresh, messages::Tick, redact};
+use crate::{C2s, Phase, fresh, messages::Tick, redact};
 
 /// Elements in a batch once the session is established; before, it is one. To parse and route an element costs some ten
 /// microseconds each, and a batch is not interrupted: this is how long a flooder's neighbours wait for each of its turns.
@@ -165,19 +164,7 @@ impl C2s {
             }
             Action::Authenticated(login) => self.logged_in(&login),
             Action::AuthenticationFailed(mechanism, failure, account) => {
-                if let Some(account) = account {
-                    let attempt = match failure {
-                        SaslFailure::TemporaryAuthFailure => Attempt::Undecided,
-                        _ => Attempt::Wrong,
-                    };
-                    self.shared.brake.ended(&account, self.transport.peer().ip(), attempt);
-                }
-                let mechanism = mechanism.map_or("unknown", |mechanism| mechanism.name());
-                self.shared.counters.sasl(mechanism, failure.name());
-                log::info!(
-                    target: "c2s:authentication_failed",
-                    "{} login by {mechanism} from {} failed: {}", self.alive, self.transport.peer(), failure.name()
-                );
+                self.login_failed(mechanism, failure, account.as_ref());
             }
             Action::Close(reason) => self.close(reason),
             Action::Drop(reason) => self.drop_connection(reason),
@@ -403,13 +390,6 @@ impl C2s {
         Ask(rand::random::<u32>() | 1 << 31)
     }
 
-    fn log_tls(&self, info: &TlsInfo) {
-        let TlsInfo { version, cipher, group, .. } = info;
-        let host = info.server_name.as_deref().unwrap_or("no host");
-        let resumed = if info.is_resumed { ", resumed" } else { "" };
-        log::debug!(target: "c2s:tls", "{} {version:?} {cipher} {group} for {host:?}{resumed}", self.alive);
-    }
-
     /// TLS as the machine sees it.
     fn channel(&self, info: TlsInfo) -> SecureChannel {
         let accounts = if info.peer_certificates.is_empty() {
@@ -423,74 +403,5 @@ impl C2s {
             end_point: info.end_point,
             accounts,
         }
-    }
-
-    fn logged_in(&self, login: &LoggedIn) {
-        let LoggedIn { account, mechanism, sasl2, software, .. } = login;
-        let peer = self.transport.peer();
-        self.shared.brake.ended(account, peer.ip(), Attempt::Right);
-        self.shared.counters.sasl(mechanism.name(), "success");
-        let profile = if *sasl2 { " (SASL2)" } else { "" };
-        let software = software.as_ref().map(|software| format!(" with {software:?}")).unwrap_or_default();
-        log::info!(
-            target: "c2s:authenticated",
-            "{} {account} logged in by {}{profile} from {peer}{software}", self.alive, mechanism.name()
-        );
-    }
-
-    /// One line for each connection, when its last byte is counted; for those that did not log in, within a quota.
-    pub(crate) fn log_close(&self) {
-        // Without a reason the event loop was stopped under it.
-        let label = label(self.close_reason.unwrap_or(CloseReason::Shutdown));
-        self.shared.counters.closed(&label);
-        let who = match (&self.seat, &self.ending) {
-            (Some(seat), _) => seat.jid().to_string(),
-            (None, Some(ending)) => ending.jid().to_string(),
-            (None, None) => "a stream without session".to_owned(),
-        };
-        let because = self.refused.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-        let (received, sent) = self.transport.counts();
-        let is_stranger = self.seat.is_none() && self.ending.is_none();
-        let level = if is_stranger && received == 0 {
-            // A health check.
-            log::Level::Debug
-        } else {
-            log::Level::Info
-        };
-        if is_stranger && level == log::Level::Info && !self.shared.counters.strangers.admits(say_left_out) {
-            return;
-        }
-        log::log!(
-            target: "c2s:close", level,
-            "{} Closed {who} from {}: {label}{because}; {} s, {received} bytes received, {sent} sent",
-            self.alive, self.transport.peer(), self.accepted.elapsed().as_secs()
-        );
-    }
-}
-
-fn say_left_out(count: u32) {
-    log::info!(target: "c2s:close", "Closed {count} more streams without session in that second");
-}
-
-/// A close reason as log and metrics name it.
-fn label(reason: CloseReason) -> String {
-    match reason {
-        CloseReason::ClientClosed => "client-closed".to_owned(),
-        CloseReason::StreamError(condition) => format!("stream-error-{}", condition.name()),
-        CloseReason::Replaced => "replaced".to_owned(),
-        CloseReason::Kicked => "kicked".to_owned(),
-        CloseReason::Overflowed => "overflowed".to_owned(),
-        CloseReason::AccountRemoved => "account-removed".to_owned(),
-        CloseReason::CredentialsChanged => "credentials-changed".to_owned(),
-        CloseReason::Shutdown => "shutdown".to_owned(),
-        CloseReason::TimedOut(Deadline::Header) => "header-timeout".to_owned(),
-        CloseReason::TimedOut(Deadline::Negotiation) => "negotiation-timeout".to_owned(),
-        CloseReason::TimedOut(Deadline::Idle | Deadline::PingAnswer) => "ping-timeout".to_owned(),
-        CloseReason::Lost(LostReason::Eof) => "lost-eof".to_owned(),
-        CloseReason::Lost(LostReason::Broken) => "lost-broken".to_owned(),
-        CloseReason::Lost(LostReason::WriteStalled) => "lost-write-stalled".to_owned(),
-        CloseReason::Lost(LostReason::Tls) => "lost-tls".to_owned(),
-        CloseReason::StartTlsFailed => "starttls-failed".to_owned(),
-        CloseReason::Panicked => "panicked".to_owned(),
     }
 }

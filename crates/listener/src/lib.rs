@@ -1,8 +1,8 @@
 //! Accepts connections within limits and hands each socket to the `start` function that it was given.
 //!
 //! Knows nothing of streams, TLS or arbiters. In front of a connection from a proxy that the config names it reads a PROXY
-//! header, and from then on the connection is the client's that the header names. Invariant: whatever `accept` answers, the loop goes on, and never spins:
-//! after an error that would repeat at once (no file descriptors left) it pauses.
+//! header, and from then on the connection is the client's that the header names. Invariant: whatever `accept` answers, the
+//! loop goes on, and never spins: after an error that would repeat at once (no file descriptors left) it pauses.
 
 mod bind;
 mod census;

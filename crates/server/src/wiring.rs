@@ -136,7 +136,6 @@ pub async fn start(
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let arbiters = Arc::new(ArbiterPool::start(config.arbiters.unwrap_or(cores)));
     let offload = Offload::start(cores, OFFLOAD_QUEUE_MAX);
-    let beat = Beat::start()?;
     let table = SessionTable::new();
     let sessions = session_managers(&arbiters, &table, rules(config));
     let im = im(config, &store, &table).await?;
@@ -146,48 +145,34 @@ pub async fn start(
     let shapes = key_shapes(config, &*store).await?;
     let hosts = host_settings(config, secret, &services, shapes);
     let router = Router::new(services, im);
-    let (connections, counters) = (Arc::new(Connections::default()), Arc::new(Counters::default()));
     let census = Census::new(census_limits(config));
-    let brake = Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config)));
-    let login_delays = LoginDelays::new(shared_networks(config));
     c2s::show_bodies(config.log.bodies);
 
+    let common = Common {
+        config,
+        certificates,
+        hosts,
+        router,
+        store,
+        sessions,
+        table,
+        offload,
+        beat: Beat::start()?,
+        brake: Arc::new(Brake::new(config.registrations_per_address_max, shared_networks(config))),
+        login_delays: LoginDelays::new(shared_networks(config)),
+        connections: Arc::default(),
+        counters: Arc::default(),
+    };
     let (mut entrances, mut listeners) = (Vec::new(), Vec::new());
     for Bound { listener, socket } in bound {
-        let (brake, vouching) = (brake.clone(), certificates.clone());
-        let shared = Arc::new(Shared {
-            settings: Arc::new(settings(config, hosts.clone(), &listener)),
-            router: router.clone(),
-            store: store.clone(),
-            sessions: sessions.clone(),
-            table: table.clone(),
-            offload: offload.clone(),
-            tls: match listener.tls {
-                ListenerTls::StartTls { .. } => {
-                    Some(certificates.server_config(false, config.tls_version_min)?)
-                }
-                ListenerTls::Direct => Some(certificates.server_config(true, config.tls_version_min)?),
-                ListenerTls::None => None,
-            },
-            tls_from_start: listener.tls == ListenerTls::Direct,
-            shaping: shaping(config, &listener),
-            times: times(config),
-            outbox_bytes_max: config.limits.queue_bytes_max,
-            beat: beat.clone(),
-            brake: login_brake(config, &login_delays),
-            vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
-            token_lifetime: config.auth.fast.map_or(Duration::ZERO, |fast| fast.lifetime),
-            token_clients_max: config.auth.fast.map_or(0, |fast| fast.clients_max),
-            may_register: Box::new(move |address| brake.admits(address)),
-            connections: connections.clone(),
-            counters: counters.clone(),
-        });
+        let shared = Arc::new(common.shared(&listener)?);
         let entrance = Entrance { shared, census: census.clone(), arbiters: arbiters.clone() };
         if let Some(socket) = socket {
             listeners.push(listen(&listener, socket, entrance.clone())?);
         }
         entrances.push((listener.name, entrance));
     }
+    let Common { router, store, table, offload, login_delays, connections, counters, .. } = common;
     Ok(System {
         arbiters,
         offload,
@@ -203,6 +188,59 @@ pub async fn start(
         entrances,
         listeners,
     })
+}
+
+/// What the streams of all listeners have in common.
+struct Common<'a> {
+    config: &'a Config,
+    certificates: &'a Arc<Certificates>,
+    hosts: HashMap<String, HostSettings>,
+    router: Router,
+    store: Arc<dyn Store>,
+    sessions: SessionManagers,
+    table: Arc<SessionTable>,
+    offload: Offload,
+    beat: Beat,
+    brake: Arc<Brake>,
+    login_delays: LoginDelays,
+    connections: Arc<Connections>,
+    counters: Arc<Counters>,
+}
+
+impl Common<'_> {
+    /// What the streams of one listener share.
+    fn shared(&self, listener: &config::Listener) -> Result<Shared, StartError> {
+        let config = self.config;
+        let (brake, vouching) = (self.brake.clone(), self.certificates.clone());
+        let is_direct = listener.tls == ListenerTls::Direct;
+        let tls = match listener.tls {
+            ListenerTls::None => None,
+            ListenerTls::StartTls { .. } | ListenerTls::Direct => {
+                Some(self.certificates.server_config(is_direct, config.tls_version_min)?)
+            }
+        };
+        Ok(Shared {
+            settings: Arc::new(settings(config, self.hosts.clone(), listener)),
+            router: self.router.clone(),
+            store: self.store.clone(),
+            sessions: self.sessions.clone(),
+            table: self.table.clone(),
+            offload: self.offload.clone(),
+            tls,
+            tls_from_start: is_direct,
+            shaping: shaping(config, listener),
+            times: times(config),
+            outbox_bytes_max: config.limits.queue_bytes_max,
+            beat: self.beat.clone(),
+            brake: login_brake(config, &self.login_delays),
+            vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
+            token_lifetime: config.auth.fast.map_or(Duration::ZERO, |fast| fast.lifetime),
+            token_clients_max: config.auth.fast.map_or(0, |fast| fast.clients_max),
+            may_register: Box::new(move |address| brake.admits(address)),
+            connections: self.connections.clone(),
+            counters: self.counters.clone(),
+        })
+    }
 }
 
 /// What the server does for its users.

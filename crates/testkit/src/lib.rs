@@ -36,6 +36,7 @@ pub use play::{PASSWORD, Play};
 pub use scram::{Hash, HashedToken, SaltedPassword, Scram};
 pub use server::{Server, alive, localhost_config};
 pub use stream::{Fault, Stream};
+pub use tls::AnyCertificate;
 
 /// How long anything is waited for before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -75,6 +75,14 @@ impl Play {
         Client::connect(name, self.server.address("c2s"), "localhost")
     }
 
+    /// The same, with TLS by STARTTLS and the stream opened in it.
+    #[track_caller]
+    pub fn secured(&self, name: &str) -> Client {
+        let mut client = self.connects(name);
+        client.opens_stream().starts_tls().opens_stream();
+        client
+    }
+
     /// The client of this name.
     #[track_caller]
     pub fn client(&mut self, name: &str) -> &mut Client {

@@ -230,8 +230,7 @@ fn attack_08_what_was_said_in_one_login_is_worth_nothing_in_another() {
 fn attack_08_a_client_that_saw_no_channel_binding_where_it_was_offered_is_not_let_in() {
     let play = Play::new(&["auth.delay = false"]);
     play.account("romeo");
-    let mut client = play.connects("romeo");
-    client.opens_stream().starts_tls().opens_stream();
+    let mut client = play.secured("romeo");
     // `y`: somebody in between has taken the names with -PLUS out of the list.
     for (mechanism, message) in [
         ("SCRAM-SHA-256", "y,,n=romeo,r=x"),

@@ -17,20 +17,14 @@ fn failure(condition: &str) -> String {
     format!("<failure xmlns='{SASL}'><{condition}/></failure>")
 }
 
-fn under_tls(play: &Play, name: &str) -> Client {
-    let mut client = play.connects(name);
-    client.opens_stream().starts_tls().opens_stream();
-    client
-}
-
 #[test]
 fn every_mechanism_logs_in() {
     let play = Play::new(&[]);
     play.account("romeo");
     for hash in [Hash::Sha1, Hash::Sha256, Hash::Sha512] {
-        under_tls(&play, "romeo").logs_in(hash, "romeo", PASSWORD).binds(None).gets_nothing();
+        play.secured("romeo").logs_in(hash, "romeo", PASSWORD).binds(None).gets_nothing();
     }
-    under_tls(&play, "romeo").logs_in_plain("romeo", PASSWORD).binds(None).gets_nothing();
+    play.secured("romeo").logs_in_plain("romeo", PASSWORD).binds(None).gets_nothing();
 }
 
 #[test]
@@ -50,7 +44,7 @@ fn a_wrong_password_and_an_unknown_user_are_told_apart_by_nothing() {
     let answers: Vec<String> = ["romeo", "nobody"]
         .into_iter()
         .map(|user| {
-            let mut client = under_tls(&play, user);
+            let mut client = play.secured(user);
             client.sends(&plain(user, "wrong")).gets(&failure("not-authorized"));
             let first = STANDARD.encode(format!("n,,n={user},r=abcdefgh"));
             let challenge = client.sends(&auth("SCRAM-SHA-1", &first)).takes();
@@ -71,7 +65,7 @@ fn an_unknown_users_salt_is_the_same_at_every_login() {
     for _ in 0..2 {
         for _ in 0..2 {
             let first = STANDARD.encode("n,,n=nobody,r=abcdefgh");
-            let challenge = under_tls(&play, "nobody").sends(&auth("SCRAM-SHA-256", &first)).takes();
+            let challenge = play.secured("nobody").sends(&auth("SCRAM-SHA-256", &first)).takes();
             let text = String::from_utf8(STANDARD.decode(&challenge.text).unwrap()).unwrap();
             salts.push(text.split(",s=").nth(1).unwrap().to_owned());
         }
@@ -86,7 +80,7 @@ fn an_unknown_users_salt_is_the_same_at_every_login() {
 fn sasl_fails_by_the_condition_of_rfc_6120() {
     let play = Play::new(&["auth.failures_max = 100"]);
     play.account("romeo");
-    let mut client = under_tls(&play, "romeo");
+    let mut client = play.secured("romeo");
     for (request, condition) in [
         (auth("X-NEW", "="), "invalid-mechanism"),
         (auth("PLAIN", "***"), "incorrect-encoding"),
@@ -111,7 +105,7 @@ fn sasl_fails_by_the_condition_of_rfc_6120() {
 fn too_many_failures_end_the_stream() {
     let play = Play::new(&["auth.failures_max = 3"]);
     play.account("romeo");
-    let mut client = under_tls(&play, "romeo");
+    let mut client = play.secured("romeo");
     for _ in 0..2 {
         client.sends(&plain("romeo", "wrong")).gets(&failure("not-authorized"));
     }
@@ -156,7 +150,7 @@ fn anything_but_starttls_before_tls_that_is_required_ends_the_stream_or_fails() 
 fn attack_09_the_host_of_a_stream_cannot_change_at_a_restart() {
     let play = Play::new(&["hosts = ['localhost', 'other.example']"]);
     play.account("romeo");
-    let mut client = under_tls(&play, "romeo");
+    let mut client = play.secured("romeo");
     client.sends(&plain("romeo", PASSWORD)).gets(&format!("<success xmlns='{SASL}'/>"));
     client.sends(
         "<stream:stream to='other.example' version='1.0' xmlns='jabber:client' \
@@ -197,7 +191,7 @@ fn a_disabled_account_cannot_log_in_and_is_thrown_out() {
     play.enters("romeo/orchard");
     play.server.succeeds(&["user", "disable", "romeo@localhost"], "");
     play.client("romeo/orchard").gets_stream_error("not-authorized");
-    let mut client = under_tls(&play, "romeo");
+    let mut client = play.secured("romeo");
     let answer = client.sends(&plain("romeo", PASSWORD)).takes();
     assert_eq!(answer.name, "failure");
 }
@@ -208,6 +202,6 @@ fn a_new_password_holds_at_once_and_ends_old_sessions() {
     play.enters("romeo/orchard");
     play.server.succeeds(&["user", "passwd", "romeo@localhost", "--password-stdin"], "second\n");
     play.client("romeo/orchard").gets_stream_error("not-authorized");
-    under_tls(&play, "romeo").sends(&plain("romeo", PASSWORD)).gets(&failure("not-authorized"));
-    under_tls(&play, "romeo").logs_in(Hash::Sha256, "romeo", "second").binds(None);
+    play.secured("romeo").sends(&plain("romeo", PASSWORD)).gets(&failure("not-authorized"));
+    play.secured("romeo").logs_in(Hash::Sha256, "romeo", "second").binds(None);
 }

@@ -10,12 +10,6 @@ const AGENT: &str = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'><soft
 const BIND: &str = "<bind xmlns='urn:xmpp:bind:0'><tag>Player</tag></bind>";
 const WANTS_TOKEN: &str = "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-EXPR'/>";
 
-fn under_tls(play: &Play) -> Client {
-    let mut client = play.connects("romeo");
-    client.opens_stream().starts_tls().opens_stream();
-    client
-}
-
 fn authenticate(mechanism: &str, initial: &str, children: &str) -> String {
     format!(
         "<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>{initial}</initial-response>\
@@ -58,7 +52,7 @@ fn a_client_is_in_and_bound_after_two_round_trips_and_talks() {
     let mut play = Play::new(&[]);
     play.account("romeo");
     play.enters("juliet/balcony");
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     assert!(client.features().find("channel-binding").is_some(), "{:?}", client.features());
     let (scram, success) = by_password(&mut client, PASSWORD, &format!("{AGENT}{BIND}"));
     assert!(scram.verifies(&success.child("additional-data").unwrap().text));
@@ -79,12 +73,12 @@ fn a_client_is_in_and_bound_after_two_round_trips_and_talks() {
 fn a_client_that_binds_again_takes_its_own_place_and_no_other() {
     let play = Play::new(&["sessions.conflict = 'refuse'"]);
     play.account("romeo");
-    let mut first = under_tls(&play);
+    let mut first = play.secured("romeo");
     let (_, success) = by_password(&mut first, PASSWORD, &format!("{AGENT}{BIND}"));
-    let mut stranger = under_tls(&play);
+    let mut stranger = play.secured("romeo");
     let (_, other) = by_password(&mut stranger, PASSWORD, BIND);
     assert_ne!(identifier(&success), identifier(&other));
-    let mut again = under_tls(&play);
+    let mut again = play.secured("romeo");
     let (_, same) = by_password(&mut again, PASSWORD, &format!("{AGENT}{BIND}"));
     assert_eq!(identifier(&success), identifier(&same));
     first.gets("<stream:features/>").gets_stream_error("conflict");
@@ -95,7 +89,7 @@ fn a_client_that_binds_again_takes_its_own_place_and_no_other() {
 fn a_login_without_a_resource_goes_on_to_bind_as_ever() {
     let play = Play::new(&[]);
     play.account("romeo");
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let (_, success) = by_password(&mut client, PASSWORD, "");
     assert_eq!(identifier(&success), "romeo@localhost");
     client.gets("<stream:features><bind/></stream:features>").binds(Some("orchard")).gets_nothing();
@@ -107,7 +101,7 @@ fn a_login_without_a_resource_goes_on_to_bind_as_ever() {
 fn a_token_logs_in_in_one_flight_together_with_the_header() {
     let play = Play::new(&[]);
     play.account("romeo");
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let version = client.features().find("config-version").unwrap().attribute("value").unwrap().to_owned();
     let (_, success) = by_password(&mut client, PASSWORD, &format!("{AGENT}{BIND}{WANTS_TOKEN}"));
     let token = token(&success);
@@ -149,13 +143,13 @@ fn attack_08_a_token_is_good_for_its_own_channel_mechanism_client_and_count_only
     let play = Play::new(&["auth.delay = false", "auth.failures_max = 100"]);
     play.account("romeo");
     play.account("juliet");
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let (_, success) = by_password(&mut client, PASSWORD, &format!("{AGENT}{WANTS_TOKEN}"));
     let token = token(&success);
     let fast = "<fast xmlns='urn:xmpp:fast:0'/>";
     let own = client.exporter();
 
-    let mut mallory = under_tls(&play);
+    let mut mallory = play.secured("romeo");
     let elsewhere = HashedToken::new(&token, &own).message("romeo");
     let here = HashedToken::new(&token, &mallory.exporter());
     let unbound = HashedToken::new(&token, b"").message("romeo");
@@ -173,12 +167,12 @@ fn attack_08_a_token_is_good_for_its_own_channel_mechanism_client_and_count_only
         mallory.gets(&format!("<failure xmlns='{SASL2}'><not-authorized/></failure>"));
     }
     let counted = |count: u32| format!("<fast xmlns='urn:xmpp:fast:0' count='{count}'/>");
-    assert_eq!(by_token(&mut under_tls(&play), &token, &counted(7)).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), &token, &counted(7)).name, "success");
     for count in [7, 6, 1] {
-        let answer = by_token(&mut under_tls(&play), &token, &counted(count));
+        let answer = by_token(&mut play.secured("romeo"), &token, &counted(count));
         assert!(answer.find("not-authorized").is_some(), "{count}: {answer:?}");
     }
-    assert_eq!(by_token(&mut under_tls(&play), &token, &counted(8)).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), &token, &counted(8)).name, "success");
 }
 
 #[test]
@@ -187,21 +181,21 @@ fn a_token_ends_by_its_owners_wish_and_with_the_password() {
     play.account("romeo");
     let fast = "<fast xmlns='urn:xmpp:fast:0'/>";
     let wants = format!("{AGENT}{WANTS_TOKEN}");
-    let (_, success) = by_password(&mut under_tls(&play), PASSWORD, &wants);
+    let (_, success) = by_password(&mut play.secured("romeo"), PASSWORD, &wants);
     let first = token(&success);
     let ends = "<fast xmlns='urn:xmpp:fast:0' invalidate='true'/>";
-    assert_eq!(by_token(&mut under_tls(&play), &first, ends).name, "success");
-    assert_eq!(by_token(&mut under_tls(&play), &first, fast).name, "failure");
+    assert_eq!(by_token(&mut play.secured("romeo"), &first, ends).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), &first, fast).name, "failure");
 
-    let (_, success) = by_password(&mut under_tls(&play), PASSWORD, &wants);
+    let (_, success) = by_password(&mut play.secured("romeo"), PASSWORD, &wants);
     let second = token(&success);
-    assert_eq!(by_token(&mut under_tls(&play), &second, fast).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), &second, fast).name, "success");
     play.server.succeeds(&["user", "passwd", "romeo@localhost", "--password-stdin"], "another");
-    assert_eq!(by_token(&mut under_tls(&play), &second, fast).name, "failure");
-    let (_, success) = by_password(&mut under_tls(&play), "another", &wants);
+    assert_eq!(by_token(&mut play.secured("romeo"), &second, fast).name, "failure");
+    let (_, success) = by_password(&mut play.secured("romeo"), "another", &wants);
     let third = token(&success);
     play.server.succeeds(&["user", "disable", "romeo@localhost"], "");
-    assert_eq!(by_token(&mut under_tls(&play), &third, fast).name, "failure");
+    assert_eq!(by_token(&mut play.secured("romeo"), &third, fast).name, "failure");
 }
 
 #[test]
@@ -209,14 +203,14 @@ fn an_old_token_is_replaced_and_works_until_the_new_one_is_used() {
     let play = Play::new(&["auth.delay = false", "auth.fast_rotate_hours = 0"]);
     play.account("romeo");
     let fast = "<fast xmlns='urn:xmpp:fast:0'/>";
-    let (_, success) = by_password(&mut under_tls(&play), PASSWORD, &format!("{AGENT}{WANTS_TOKEN}"));
+    let (_, success) = by_password(&mut play.secured("romeo"), PASSWORD, &format!("{AGENT}{WANTS_TOKEN}"));
     let first = token(&success);
     // The answer with the second may be lost.
-    let second = token(&by_token(&mut under_tls(&play), &first, fast));
-    let third = token(&by_token(&mut under_tls(&play), &first, fast));
-    assert_eq!(by_token(&mut under_tls(&play), &second, fast).name, "failure", "it was never used");
-    assert_eq!(by_token(&mut under_tls(&play), &third, fast).name, "success");
-    assert_eq!(by_token(&mut under_tls(&play), &first, fast).name, "failure", "a later one was used");
+    let second = token(&by_token(&mut play.secured("romeo"), &first, fast));
+    let third = token(&by_token(&mut play.secured("romeo"), &first, fast));
+    assert_eq!(by_token(&mut play.secured("romeo"), &second, fast).name, "failure", "it was never used");
+    assert_eq!(by_token(&mut play.secured("romeo"), &third, fast).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), &first, fast).name, "failure", "a later one was used");
 }
 
 #[test]
@@ -231,7 +225,7 @@ fn an_upgrade_brings_keys_that_the_account_lacked() {
     std::fs::write(&config, text).unwrap();
     play.server.run();
 
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     client.fails_to_log_in(Hash::Sha512, "romeo", PASSWORD);
     assert_eq!(client.takes().name, "failure", "there are no such keys yet");
     let upgrade = "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade>";
@@ -249,5 +243,5 @@ fn an_upgrade_brings_keys_that_the_account_lacked() {
         STANDARD.encode(salted.key())
     ));
     assert_eq!(client.takes().name, "success");
-    under_tls(&play).logs_in(Hash::Sha512, "romeo", PASSWORD).binds(None);
+    play.secured("romeo").logs_in(Hash::Sha512, "romeo", PASSWORD).binds(None);
 }

@@ -10,12 +10,6 @@ const BIND: &str = "<bind xmlns='urn:xmpp:bind:0'/>";
 const WANTS_TOKEN: &str = "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>";
 const FAST: &str = "<fast xmlns='urn:xmpp:fast:0'/>";
 
-fn under_tls(play: &Play) -> Client {
-    let mut client = play.connects("romeo");
-    client.opens_stream().starts_tls().opens_stream();
-    client
-}
-
 fn authenticate(mechanism: &str, initial: &str, children: &str) -> String {
     format!(
         "<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>{initial}</initial-response>\
@@ -55,7 +49,7 @@ fn nobody_gets_a_token_for_a_password_that_was_changed_meanwhile() {
     ];
     let mut password = PASSWORD.to_owned();
     for commands in changes {
-        let mut thief = under_tls(&play);
+        let mut thief = play.secured("romeo");
         let rest = begins(&mut thief, &password, &wants);
         password.push_str("-and-another");
         for command in commands {
@@ -63,12 +57,12 @@ fn nobody_gets_a_token_for_a_password_that_was_changed_meanwhile() {
         }
         let answer = thief.sends(&rest).takes();
         let token = answer.child("token").and_then(|token| token.attribute("token"));
-        let entered = token.map(|token| by_token(&mut under_tls(&play), token).name);
+        let entered = token.map(|token| by_token(&mut play.secured("romeo"), token).name);
         assert_eq!((answer.name.as_str(), entered), ("failure", None), "{answer:?}");
     }
-    let success = logs_in(&mut under_tls(&play), &password, &wants);
+    let success = logs_in(&mut play.secured("romeo"), &password, &wants);
     let token = success.child("token").unwrap().attribute("token").unwrap();
-    assert_eq!(by_token(&mut under_tls(&play), token).name, "success");
+    assert_eq!(by_token(&mut play.secured("romeo"), token).name, "success");
 }
 
 #[test]
@@ -76,7 +70,7 @@ fn what_stands_behind_a_login_in_one_flight_is_taken_by_whom_it_logged_in_in_ord
     let mut play = Play::new(&[]);
     play.account("romeo");
     play.enters("juliet/balcony");
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let rest = begins(&mut client, PASSWORD, BIND);
     // The second is bigger than a stranger may send.
     let big = "x".repeat(100_000);
@@ -105,7 +99,7 @@ fn a_tag_that_is_no_beginning_of_a_resource_is_none() {
     ] {
         for agent in ["", AGENT] {
             let bind = format!("{agent}<bind xmlns='urn:xmpp:bind:0'><tag>{tag}</tag></bind>");
-            let mut client = under_tls(&play);
+            let mut client = play.secured("romeo");
             let success = logs_in(&mut client, PASSWORD, &bind);
             let jid =
                 &success.child("authorization-identifier").unwrap_or_else(|| panic!("{success:?}")).text;
@@ -125,7 +119,7 @@ fn no_login_leaves_anything_in_the_log_that_another_could_log_in_with() {
     ]);
     play.account("romeo");
     let mut secrets = vec![PASSWORD.to_owned(), STANDARD.encode(PASSWORD)];
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let rest = begins(&mut client, PASSWORD, &format!("{AGENT}{WANTS_TOKEN}{BIND}"));
     secrets.push(rest[30 + SASL2.len()..rest.len() - 11].to_owned());
     let success = client.sends(&rest).takes();
@@ -134,13 +128,13 @@ fn no_login_leaves_anything_in_the_log_that_another_could_log_in_with() {
     client.vanishes();
     let message = HashedToken::new(&token, b"").message("romeo");
     secrets.extend([token.clone(), message.clone()]);
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     let success = by_token(&mut client, &token);
     secrets.push(success.child("additional-data").unwrap().text.clone());
     client.vanishes();
     let plain = STANDARD.encode(format!("\0romeo\0{PASSWORD}"));
     secrets.push(plain.clone());
-    let mut client = under_tls(&play);
+    let mut client = play.secured("romeo");
     // Said wrong in all ways: in the wrong namespace, attribute, place, mechanism, and cut off.
     let fails = [
         authenticate("SCRAM-SHA-1", &plain, ""),
@@ -167,7 +161,7 @@ fn no_login_leaves_anything_in_the_log_that_another_could_log_in_with() {
         authenticate("PLAIN", &format!("{plain}\u{1}"), AGENT),
         format!("{plain}<"),
     ] {
-        let mut client = under_tls(&play);
+        let mut client = play.secured("romeo");
         assert_eq!(client.sends(&authenticate("PLAIN", &plain, BIND)).takes().name, "success");
         client.sends(&wrong).gets("<stream:features/>").everything();
     }

@@ -259,7 +259,7 @@ pub(super) fn set_disabled(connection: &Connection, key: &Key, disabled: bool) -
     if disabled {
         // Whoever has a stolen one is not to come back with the owner.
         let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
-        connection.prepare_cached(tokens::END_ALL)?.execute([id])?;
+        tokens::end_all(connection, id)?;
     }
     Ok(())
 }

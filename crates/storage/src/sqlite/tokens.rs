@@ -174,7 +174,7 @@ pub(super) const CROWD_OUT: &str = "
         SELECT client FROM fast_token WHERE account_id = ?1 AND client <> ?2
         GROUP BY client ORDER BY max(issued_unix_s) DESC, client LIMIT -1 OFFSET ?3)";
 
-/// All tokens of an account end: its password is another.
+/// All tokens of an account end: its password is another, or it may not log in.
 pub(super) fn end_all(connection: &Connection, id: i64) -> Result<()> {
     connection.prepare_cached(END_ALL)?.execute([id])?;
     Ok(())

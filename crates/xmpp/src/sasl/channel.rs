@@ -111,8 +111,8 @@ impl Offered {
     }
 
     /// The same offer, of which SCRAM says nothing (neither `h` nor `t`; XEP-0474, XEP-0515): for clients that give up at
-    /// attributes which they do not know, against RFC 5802, 5.1. Known are strophe.js before 2024 (so Converse.js up to 10.1.6), PHP's
-    /// fabiang/sasl before 2025 (Movim) and Rust's rsasl.
+    /// attributes which they do not know, against RFC 5802, 5.1. Known are strophe.js before 2024 (so Converse.js up to
+    /// 10.1.6), PHP's fabiang/sasl before 2025 and Rust's rsasl.
     pub fn without_protection(self) -> Offered {
         Offered { protections: None, ..self }
     }

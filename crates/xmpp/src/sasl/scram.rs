@@ -2,8 +2,8 @@
 //! RFC 5929, RFC 9266), with the client's offer and TLS version signed along (XEP-0474, XEP-0515).
 //!
 //! What violates the grammar of RFC 5802, 7 is `malformed-request`; what it allows and we must refuse (channel binding
-//! that we did not offer or that the client should have seen, a mandatory extension, a wrong nonce or proof) is `not-authorized`. There is no `e=`: XMPP's
-//! `<failure/>` carries no data.
+//! that we did not offer or that the client should have seen, a mandatory extension, a wrong nonce or proof) is
+//! `not-authorized`. There is no `e=`: XMPP's `<failure/>` carries no data.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
