@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::scram::{Client, RIGHT};
 use super::*;
 
 fn shape(hash: ScramHash, iterations: u32, salt_bytes: usize, accounts: u64) -> KeyShape {
@@ -99,4 +100,59 @@ fn plain_checks_an_unknown_user_by_the_shape_that_he_is_shown_in() {
     let look_up = look_up(begin(Mechanism::Plain, &setting(), Some(b"\0romeo\0secret")));
     let Outcome::Check(check, _) = look_up.answer(None, &fakes, SERVER_NONCE) else { panic!("no check") };
     assert!(check.keys == fakes.keys_for_password("romeo", DOMAIN));
+}
+
+#[test]
+fn a_fake_account_lets_nobody_in_whatever_its_keys() {
+    let (client, stored) = (Client::new(ScramHash::Sha1), credentials("secret"));
+    let (server_first, mut exchange) = client.challenged(Some(&stored));
+    if let Waiting::ClientFinal(waiting) = &mut exchange.0 {
+        waiting.known = subtle::Choice::from(0);
+    }
+    let message = client.client_final("secret", &server_first, RIGHT);
+    assert_eq!(named(&exchange.respond(&setting(), message.as_bytes())), "not-authorized");
+
+    let check = |known| {
+        let look_up = look_up(begin(Mechanism::Plain, &setting(), Some(b"\0romeo\0secret")));
+        match look_up.answer(Some(&stored), &fakes(), SERVER_NONCE) {
+            Outcome::Check(mut check, _) => {
+                check.known = known;
+                check
+            }
+            other => panic!("no check but {}", named(&other)),
+        }
+    };
+    assert!(check(true).run(|| [0; 16]).right && !check(false).run(|| [0; 16]).right);
+}
+
+#[test]
+fn an_unknown_user_gets_a_stable_salt_of_his_own() {
+    let salt_of = |bare: &str, hash, domain, fakes: &FakeSalts| {
+        let look_up = look_up(begin(
+            Mechanism::Scram(hash),
+            &Setting { domain, ..setting() },
+            Some(format!("n,,{bare}").as_bytes()),
+        ));
+        let (server_first, _) = challenge(look_up.answer(None, fakes, SERVER_NONCE));
+        let (_, rest) = server_first.split_once(",s=").unwrap();
+        assert!(rest.ends_with(",i=16"), "{rest}");
+        let salt = rest.strip_suffix(",i=16").unwrap().to_owned();
+        assert_eq!(STANDARD.decode(&salt).unwrap().len(), 16);
+        salt
+    };
+    let salt = salt_of("n=romeo,r=a", ScramHash::Sha1, DOMAIN, &fakes());
+    assert_eq!(salt, salt_of("n=Romeo,r=b", ScramHash::Sha1, DOMAIN, &fakes()));
+    assert_ne!(salt, salt_of("n=juliet,r=a", ScramHash::Sha1, DOMAIN, &fakes()));
+    assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha256, DOMAIN, &fakes()));
+    assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha1, "example.com", &fakes()));
+    assert_ne!(salt, salt_of("n=romeo,r=a", ScramHash::Sha1, DOMAIN, &FakeSalts::new(b"x", plan())));
+}
+
+#[test]
+fn an_account_without_keys_for_the_mechanism_is_answered_as_unknown() {
+    let mut stored = credentials("secret");
+    stored.keys.retain(|keys| keys.hash != ScramHash::Sha1);
+    let client = Client::new(ScramHash::Sha1);
+    assert_eq!(client.challenged(Some(&stored)).0, client.challenged(None).0);
+    assert_eq!(client.run(Some(&stored), "secret", RIGHT), "not-authorized");
 }

@@ -1,5 +1,6 @@
 //! Channel binding and the attributes that guard it.
 
+use super::scram::{Client, RIGHT};
 use super::*;
 
 /// What a stream with TLS 1.3 offers.
