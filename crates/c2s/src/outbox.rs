@@ -181,6 +181,11 @@ impl Outbox {
         noted
     }
 
+    /// Whether more may be sent that has not arrived when it is written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.has_room())
+    }
+
     /// Stanzas count from here on.
     pub(crate) fn manage(&mut self, managed: Box<Managed>) {
         match &mut self.making {
