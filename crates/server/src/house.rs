@@ -59,6 +59,8 @@ mod tests {
         asked: Mutex<Vec<(i64, usize)>>,
     }
 
+    impl rjabberd_storage::ArchiveStore for Ended {}
+
     impl Store for Ended {
         fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {
             self.asked.lock().push((ended_before_unix_s, tokens_max));
