@@ -66,6 +66,13 @@ pub(crate) enum Noted {
     TooMuch,
 }
 
+impl Noted {
+    /// What is to be told of both.
+    pub(crate) fn worse(self, other: Noted) -> Noted {
+        if self == Noted::TooMuch || other == Noted::Passed { self } else { other }
+    }
+}
+
 impl Managed {
     pub(crate) fn new(
         version: Version,

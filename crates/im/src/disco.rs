@@ -39,8 +39,17 @@ impl DiscoInfo {
         DiscoInfo {
             im,
             server,
-            own_account: info("account", "registered", namespaces(Target::OwnAccount)),
-            other_account: info("account", "registered", namespaces(Target::OtherAccount)),
+            // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
+            own_account: info(
+                "account",
+                "registered",
+                namespaces(Target::OwnAccount).chain([ns::STANZA_IDS]),
+            ),
+            other_account: info(
+                "account",
+                "registered",
+                namespaces(Target::OtherAccount).chain([ns::STANZA_IDS]),
+            ),
             guest: info("account", "anonymous", [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),
             caps: caps::element(&ver),
             caps_node: format!("{}#{ver}", caps::NODE),

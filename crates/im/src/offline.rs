@@ -18,9 +18,11 @@ use rjabberd_session_manager::{Control, Seat, burden::carried};
 use rjabberd_storage::{OfflineMessage, StoreError};
 use rjabberd_xmpp::{BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
-use crate::Im;
+use crate::carbons;
+use crate::hints::Hints;
 use crate::services::store_error;
 use crate::time::utc;
+use crate::{Committed, Im};
 
 /// Bytes of the messages that are taken from the store at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -81,7 +83,7 @@ impl Desk {
 /// What becomes of a message for an account that is away.
 pub enum Kept {
     /// It is on its way; resolves when it is committed, or has failed and its sender was told so.
-    Committing(BoxFuture<'static, ()>),
+    Committing(BoxFuture<'static, Committed>),
     /// It is not to be kept: the sender is told this.
     Refused(Condition),
     /// It says nothing to who is not there.
@@ -106,6 +108,7 @@ enum Rule {
 /// XEP-0160, 3 and XEP-0334, 4; messages of other types do not come here (RFC 6121, 8.5.2.2).
 fn rule(message: &Stanza) -> Rule {
     let has = |name: &str, namespace: &str| message.child(name, namespace).is_some();
+    let hints = Hints::of(message);
     let only_states = || {
         message.children().iter().all(|child| {
             child.namespace() == ns::CHAT_STATES
@@ -114,9 +117,9 @@ fn rule(message: &Stanza) -> Rule {
         })
     };
     let is_chat = message.kind == StanzaKind::Message(MessageType::Chat);
-    if has("no-store", ns::HINTS) {
+    if hints.no_store {
         if has("body", ns::CLIENT) { Rule::Refuse } else { Rule::Drop }
-    } else if has("store", ns::HINTS) {
+    } else if hints.store {
         Rule::Keep
     } else if message.children().is_empty() || (is_chat && only_states()) {
         Rule::Drop
@@ -149,44 +152,51 @@ impl Im {
         self.offline.storing.fetch_add(1, SeqCst);
         self.offline.desks.entry(account.clone()).or_default().storing += 1;
         let envelope = message.envelope();
+        // Who has seen the message is to see that it was refused.
+        let is_copied = self.carbons.in_use() && carbons::is_copied(message);
         let written = Bytes::from(message.written());
         let owner = account.clone();
         let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
-            self.kept(&owner, &envelope, result);
+            if let Err(error) = result {
+                self.refuse(&envelope, error, is_copied);
+            }
+            self.kept(&owner, result);
             // In the store, or its sender was told so.
             drop(burden);
         });
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);
-        Kept::Committing(answer.map(drop).boxed())
+        Kept::Committing(answer.map(|answer| Committed::of(&answer)).boxed())
     }
 
     /// Resolves when all that came to a session that ends is where it goes instead, committed if that is the store.
-    pub fn settled(&'static self, seat: Arc<Seat>) -> BoxFuture<'static, ()> {
+    pub fn settled(&'static self, seat: Arc<Seat>) -> BoxFuture<'static, Committed> {
         async move {
             poll_fn(|context| seat.poll_finished(context)).await;
             // Where the store does not answer, senders have been told so.
-            let _away = self.store.flush().await;
+            Committed::of(&self.store.flush().await)
         }
         .boxed()
     }
 
+    /// Tells the sender of a message that it will never be in the store.
+    fn refuse(&self, message: &Stanza, error: &StoreError, is_copied: bool) {
+        self.offline.refused.fetch_add(1, Relaxed);
+        let error = message.error(&refusal(error));
+        let sender = message.from.as_ref().and_then(|from| from.try_as_full().ok());
+        let (Some(sender), Some(error)) = (sender, error) else { return };
+        if is_copied {
+            self.copy_received(&error, &sender.to_bare(), |_, seat| seat.jid() == sender);
+        }
+        self.outlet.give(sender, error);
+    }
+
     /// A message is in the store, or will never be.
-    fn kept(&'static self, account: &BareJid, message: &Stanza, result: &Result<(), StoreError>) {
-        match result {
-            Ok(()) => {
-                self.offline.kept.fetch_add(1, Relaxed);
-                self.offline.commits.fetch_add(1, SeqCst);
-            }
-            Err(error) => {
-                self.offline.refused.fetch_add(1, Relaxed);
-                let error = message.error(&refusal(error));
-                let sender = message.from.as_ref().and_then(|from| from.try_as_full().ok());
-                if let (Some(sender), Some(error)) = (sender, error) {
-                    self.outlet.give(sender, error);
-                }
-            }
+    fn kept(&'static self, account: &BareJid, result: &Result<(), StoreError>) {
+        if result.is_ok() {
+            self.offline.kept.fetch_add(1, Relaxed);
+            self.offline.commits.fetch_add(1, SeqCst);
         }
         let Entry::Occupied(mut desk) = self.offline.desks.entry(account.clone()) else {
             log::error!(target: "im:offline", "a message for {account} was kept at no desk");

@@ -57,6 +57,8 @@ impl Keeper {
     }
 }
 
+impl rjabberd_storage::ArchiveStore for Keeper {}
+
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Stored<Option<Arc<Profile>>> {
         self.answer(|kept| Ok(kept.profiles.get(account.as_str()).cloned().map(Arc::new)))

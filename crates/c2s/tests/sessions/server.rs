@@ -51,6 +51,8 @@ pub(crate) struct Memory {
     pub(crate) is_away: AtomicBool,
 }
 
+impl rjabberd_storage::ArchiveStore for Memory {}
+
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let name = account.node().unwrap().to_string();

@@ -20,7 +20,8 @@ fn who_may_see_an_account_learns_what_it_is() {
          <identity category=\"account\" type=\"registered\"/>\
          <feature var=\"http://jabber.org/protocol/disco#info\"/>\
          <feature var=\"http://jabber.org/protocol/disco#items\"/>\
-         <feature var=\"jabber:iq:last\"/><feature var=\"vcard-temp\"/></query>"
+         <feature var=\"jabber:iq:last\"/><feature var=\"urn:xmpp:sid:0\"/>\
+         <feature var=\"vcard-temp\"/></query>"
     );
     let with_node = INFO.replace("/>", " node='x'/>");
     assert_eq!(stage.asks("get", JULIETS, &with_node), "cancel item-not-found");

@@ -178,7 +178,8 @@ fn the_server_names_its_features() {
          <feature var=\"http://jabber.org/protocol/disco#info\"/>\
          <feature var=\"http://jabber.org/protocol/disco#items\"/>\
          <feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:version\"/>\
-         <feature var=\"msgoffline\"/><feature var=\"urn:xmpp:blocking\"/><feature var=\"urn:xmpp:ping\"/>\
+         <feature var=\"msgoffline\"/><feature var=\"urn:xmpp:blocking\"/>\
+         <feature var=\"urn:xmpp:carbons:2\"/><feature var=\"urn:xmpp:ping\"/>\
          <feature var=\"urn:xmpp:reporting:1\"/><feature var=\"urn:xmpp:time\"/>\
          <feature var=\"vcard-temp\"/></query>"
     );
@@ -195,8 +196,9 @@ fn an_account_names_its_features() {
              <feature var=\"http://jabber.org/protocol/disco#items\"/>\
              <feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:private\"/>\
              <feature var=\"jabber:iq:register\"/><feature var=\"urn:xmpp:blocking\"/>\
+             <feature var=\"urn:xmpp:carbons:2\"/>\
              <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:reporting:1\"/>\
-             <feature var=\"vcard-temp\"/></query>"
+             <feature var=\"urn:xmpp:sid:0\"/><feature var=\"vcard-temp\"/></query>"
         );
     }
 }
@@ -212,13 +214,15 @@ fn registration_is_named_only_where_it_is_on() {
 #[test]
 fn each_feature_that_is_named_works() {
     let bench = Bench::new(Ok(()));
-    for (to, named) in [(SERVER, 12), (OWN, 9)] {
+    for (to, named) in [(SERVER, 13), (OWN, 11)] {
         let info = session_asks(&bench.services, "get", to, INFO);
         let features: Vec<&str> =
             info.split("var=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         assert_eq!(features.len(), named, "{features:?}");
-        // Capabilities are for the stream features, reports come inside of blocks, and messages wait by themselves.
-        let asked_for = |feature: &&&str| ![ns::CAPS, ns::REPORTING, ns::OFFLINE].contains(*feature);
+        // Capabilities are for the stream features, reports come inside of blocks, messages wait and get ids by
+        // themselves, and of carbons nothing can be asked without changing it.
+        let unasked = [ns::CAPS, ns::REPORTING, ns::OFFLINE, ns::STANZA_IDS, ns::CARBONS];
+        let asked_for = |feature: &&&str| !unasked.contains(*feature);
         for feature in features.iter().filter(asked_for) {
             // XEP-0191, 3: the server says that it can, and is asked by the account.
             let to = if *feature == ns::BLOCKING { None } else { to };

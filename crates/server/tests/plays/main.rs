@@ -4,9 +4,11 @@
 
 mod account_data;
 mod accounts;
+mod archive;
 mod attacks;
 mod attacks_limits;
 mod blocking;
+mod carbons;
 mod conversation;
 mod external;
 mod hostile;
