@@ -15,6 +15,7 @@ pub mod last;
 pub mod long;
 pub mod offline;
 pub mod outlet;
+pub mod pep;
 pub mod permission;
 pub mod ping;
 pub mod presence;
@@ -47,6 +48,7 @@ pub use blocking::{Blocklists, Verdict};
 pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
+pub use pep::{Pep, PepSettings, PepSnapshot};
 pub use presence::Shown;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
@@ -68,6 +70,8 @@ pub struct Limits {
     pub private_bytes_max: usize,
     /// Bytes of a vCard.
     pub vcard_bytes_max: usize,
+    /// What it may have in its nodes.
+    pub pep: PepSettings,
 }
 
 impl Default for Limits {
@@ -79,6 +83,7 @@ impl Default for Limits {
             blocks_max: 1_000,
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
+            pep: PepSettings::default(),
         }
     }
 }
@@ -95,6 +100,8 @@ pub struct Im {
     pub offline: Offline,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
+    /// Personal eventing.
+    pub pep: Pep,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -139,6 +146,7 @@ impl Im {
             blocklists: Blocklists::default(),
             offline: Offline::default(),
             activities: Activities::default(),
+            pep: Pep::default(),
             reports: Reports::default(),
             clock,
             hosts,

@@ -20,6 +20,7 @@ use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::last::Last;
 pub use crate::long::{Long, Response};
+use crate::pep::service::{PubSub, PubSubOwner};
 use crate::ping::Ping;
 use crate::private::Private;
 use crate::registration::{Accounts, Registration};
@@ -218,6 +219,8 @@ impl Services {
             Box::new(VCard::new(im)),
             Box::new(Last::new(im)),
             Box::new(Blocking::new(im)),
+            Box::new(PubSub(im)),
+            Box::new(PubSubOwner(im)),
         ];
         features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));

@@ -57,7 +57,14 @@ impl Im {
             }
         });
         let answer = self.store.change_subscription(change, self.limits.roster_items_max, follow);
-        Subscribing::Committing(answer.map(drop).boxed())
+        let introduced = async move {
+            for event in answer.await.into_iter().flatten() {
+                if let RosterEvent::Granted { of, to } = event {
+                    self.introduce(of, to).await;
+                }
+            }
+        };
+        Subscribing::Committing(introduced.boxed())
     }
 
     /// Carries out what a change of rosters comes to. Called in the order of the commits, one at a time.

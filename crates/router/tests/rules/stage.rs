@@ -18,7 +18,7 @@ use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
 use rjabberd_storage::{
-    Answer, Follow, OfflineLimits, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
+    Answer, Follow, OfflineLimits, PepStore, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
 };
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address, ns};
@@ -76,6 +76,8 @@ impl Keeper {
 fn exists(account: &BareJid) -> bool {
     ["romeo@example.net", "juliet@example.net"].contains(&account.as_str())
 }
+
+impl PepStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {

@@ -26,7 +26,7 @@ use crate::store::{
 /// So many bytes count as one more operation in the queue, which is thereby bounded in bytes too.
 const BYTES_OF_WEIGHT: usize = 1_024;
 
-fn weight(bytes: usize) -> usize {
+pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes / BYTES_OF_WEIGHT
 }
 
