@@ -114,3 +114,9 @@ pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
 pub const OLD_BOOKMARKS: &str = "storage:bookmarks";
 /// XEP-0490.
 pub const DISPLAYED: &str = "urn:xmpp:mds:displayed:0";
+/// XEP-0198, version 1.3 and later.
+pub const SM3: &str = "urn:xmpp:sm:3";
+/// XEP-0198, before version 1.3.
+pub const SM2: &str = "urn:xmpp:sm:2";
+/// XEP-0352: client state indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
