@@ -19,6 +19,7 @@ pub mod last;
 pub mod long;
 pub mod offline;
 pub mod outlet;
+pub mod pep;
 pub mod permission;
 pub mod ping;
 pub mod presence;
@@ -55,6 +56,7 @@ pub use commit::Committed;
 pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
+pub use pep::{Pep, PepSettings, PepSnapshot};
 pub use presence::Shown;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
@@ -78,6 +80,8 @@ pub struct Limits {
     pub vcard_bytes_max: usize,
     /// What is archived of what it says and hears.
     pub archive: ArchiveRules,
+    /// What it may have in its nodes.
+    pub pep: PepSettings,
 }
 
 impl Default for Limits {
@@ -90,6 +94,7 @@ impl Default for Limits {
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
             archive: ArchiveRules::default(),
+            pep: PepSettings::default(),
         }
     }
 }
@@ -110,6 +115,8 @@ pub struct Im {
     pub carbons: Carbons,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
+    /// Personal eventing.
+    pub pep: Pep,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -157,6 +164,7 @@ impl Im {
             archives: Archives::default(),
             carbons: Carbons::default(),
             activities: Activities::default(),
+            pep: Pep::default(),
             reports: Reports::default(),
             clock,
             hosts,

@@ -22,6 +22,7 @@ use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::last::Last;
 pub use crate::long::{Long, Response};
+use crate::pep::service::{PubSub, PubSubOwner};
 use crate::ping::Ping;
 use crate::private::Private;
 use crate::registration::{Accounts, Registration};
@@ -221,6 +222,8 @@ impl Services {
             Box::new(Last::new(im)),
             Box::new(Blocking::new(im)),
             Box::new(Enabling::new(im)),
+            Box::new(PubSub(im)),
+            Box::new(PubSubOwner(im)),
         ];
         if im.limits.archive.enabled {
             features.push(Box::new(Mam::new(im)));

@@ -50,7 +50,7 @@ fn unix_s(time: SystemTime) -> i64 {
 mod tests {
     use futures_util::FutureExt;
     use parking_lot::Mutex;
-    use rjabberd_storage::Answer;
+    use rjabberd_storage::{Answer, PepStore};
 
     use super::*;
 
@@ -61,6 +61,7 @@ mod tests {
     }
 
     impl rjabberd_storage::ArchiveStore for Ended {}
+    impl PepStore for Ended {}
 
     impl Store for Ended {
         fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {

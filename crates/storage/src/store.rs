@@ -5,6 +5,7 @@
 //! disk, and every question asked after that answer sees it.
 
 pub(crate) mod archive;
+mod pep;
 
 use std::sync::Arc;
 
@@ -16,6 +17,10 @@ use rjabberd_xmpp::roster::{Act, RosterItem};
 use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
+pub use self::pep::{
+    PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits, PepNode, PepPick,
+    PepStamp, PepStore,
+};
 use crate::error::StoreError;
 use archive::ArchiveStore;
 
@@ -216,7 +221,7 @@ pub struct LastActivity {
 /// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
-pub trait Store: ArchiveStore + Send + Sync + 'static {
+pub trait Store: ArchiveStore + PepStore + Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let _ = account;
@@ -487,6 +492,8 @@ fn absent<T: Send + 'static>() -> Answer<T> {
 /// A store that has nothing and takes nothing: as one that is away.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Absent;
+
+impl PepStore for Absent {}
 
 impl Store for Absent {}
 

@@ -14,6 +14,7 @@ mod connection;
 mod migrate;
 mod offline;
 mod operations;
+mod pep;
 mod private;
 mod profiles;
 mod queue;
