@@ -19,6 +19,8 @@ pub mod permission;
 pub mod ping;
 pub mod presence;
 pub mod private;
+pub mod push;
+pub mod questions;
 pub mod registration;
 pub mod reports;
 pub mod roster;
@@ -48,6 +50,8 @@ pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
 pub use presence::Shown;
+pub use push::{Push, PushLimits, PushSnapshot};
+pub use questions::Questions;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
 pub use services::{Answer, Clock, Long, Response, Sender, Services};
@@ -68,6 +72,8 @@ pub struct Limits {
     pub private_bytes_max: usize,
     /// Bytes of a vCard.
     pub vcard_bytes_max: usize,
+    /// What is done for push.
+    pub push: PushLimits,
 }
 
 impl Default for Limits {
@@ -79,6 +85,7 @@ impl Default for Limits {
             blocks_max: 1_000,
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
+            push: PushLimits::default(),
         }
     }
 }
@@ -95,6 +102,10 @@ pub struct Im {
     pub offline: Offline,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
+    /// What is on its way to push services.
+    pub push: Push,
+    /// What the server itself asked.
+    pub questions: Questions,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -117,6 +128,7 @@ impl Im {
         // Another may get its address.
         self.blocklists.forget(account);
         self.forget_activity(account);
+        self.push.forget(account);
     }
 
     /// The way to the sessions.
@@ -139,6 +151,8 @@ impl Im {
             blocklists: Blocklists::default(),
             offline: Offline::default(),
             activities: Activities::default(),
+            push: Push::default(),
+            questions: Questions::default(),
             reports: Reports::default(),
             clock,
             hosts,

@@ -141,8 +141,13 @@ impl Im {
         self.offline.desks.entry(account.clone()).or_default().storing += 1;
         let envelope = message.envelope();
         let written = Bytes::from(message.written());
-        let owner = account.clone();
-        let follow = Box::new(move |result: &Result<(), StoreError>| self.kept(&owner, &envelope, result));
+        let (owner, hint) = (account.clone(), self.hint(account, message));
+        let follow = Box::new(move |result: &Result<(), StoreError>| {
+            self.kept(&owner, &envelope, result);
+            if let (Ok(()), Some(hint)) = (result, hint) {
+                self.push_hinted(&owner, hint);
+            }
+        });
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);
         Kept::Committing(answer.map(drop).boxed())

@@ -22,6 +22,7 @@ use crate::last::Last;
 pub use crate::long::{Long, Response};
 use crate::ping::Ping;
 use crate::private::Private;
+use crate::push::Enabling;
 use crate::registration::{Accounts, Registration};
 use crate::roster::Roster;
 use crate::time::Time;
@@ -218,6 +219,7 @@ impl Services {
             Box::new(VCard::new(im)),
             Box::new(Last::new(im)),
             Box::new(Blocking::new(im)),
+            Box::new(Enabling::new(im)),
         ];
         features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));

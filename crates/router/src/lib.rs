@@ -101,7 +101,7 @@ impl Router {
             return self.other_domain(stanza);
         };
         if to.node().is_none() {
-            return server(&stanza, to, services);
+            return self.server(&stanza, to, services);
         }
         match (stanza.kind, to.is_full()) {
             (StanzaKind::Iq(kind), false) => match kind {
@@ -157,6 +157,22 @@ impl Router {
         }
     }
 
+    /// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
+    fn server(&self, stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
+            StanzaKind::Iq(IqType::Result | IqType::Error) => {
+                // To what the server asked itself; any other is for nobody.
+                self.inner.im.questions.answered(stanza);
+                Routed::Done
+            }
+            StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Message(_) | StanzaKind::Iq(_) => {
+                Routed::refuse(stanza, Condition::ServiceUnavailable)
+            }
+        }
+    }
+
     /// RFC 6120, 10.4: no federation yet, so nobody is reached there.
     fn other_domain(&self, stanza: Stanza) -> Routed {
         match stanza.kind {
@@ -167,15 +183,6 @@ impl Router {
                 Routed::refuse(&stanza, Condition::RemoteServerNotFound)
             }
         }
-    }
-}
-
-/// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
-fn server(stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
-    match stanza.kind {
-        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
-        StanzaKind::Presence(_) => Routed::Done,
-        StanzaKind::Message(_) | StanzaKind::Iq(_) => Routed::refuse(stanza, Condition::ServiceUnavailable),
     }
 }
 

@@ -31,6 +31,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "offload_refused": offload_refused,
         "stanzas": stanzas(system),
         "offline": offline(system),
+        "push": push(system),
         "reports": reports(system),
         "store": stored(store),
         "log_lines_dropped": crate::logging::dropped_total(),
@@ -105,6 +106,22 @@ fn stanzas(system: &System) -> Value {
 fn reports(system: &System) -> Map<String, Value> {
     let counts = system.im.reports.counts().into_iter();
     counts.map(|(reason, count)| (reason.to_owned(), count.into())).collect()
+}
+
+fn push(system: &System) -> Value {
+    let push = system.im.push.snapshot();
+    json!({
+        "hints": push.hints,
+        "coalesced": push.coalesced,
+        "sent": push.sent,
+        "accepted": push.accepted,
+        "dropped": push.dropped,
+        "unanswered": push.unanswered,
+        "removed": push.removed,
+        "errors": named(&push.errors),
+        "waiting": push.waiting,
+        "queued": push.queued,
+    })
 }
 
 fn offline(system: &System) -> Value {

@@ -21,5 +21,6 @@ pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
 pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 pub use store::{
     Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
-    OfflineMessage, Profile, RosterEdit, RosterEvent, RosterVersion, Store, SubscriptionChange,
+    OfflineMessage, Profile, PushRegistration, PushStore, RosterEdit, RosterEvent, RosterVersion, Store,
+    SubscriptionChange,
 };

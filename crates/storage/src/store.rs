@@ -4,6 +4,8 @@
 //! does not undo a change. The answer resolves on any runtime. A change is answered after it was committed to the
 //! disk, and every question asked after that answer sees it.
 
+mod push;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use rjabberd_xmpp::roster::{Act, RosterItem};
 use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
+pub use self::push::{PushRegistration, PushStore};
 use crate::error::StoreError;
 
 /// The answer to an operation. Resolves on any runtime, and always: also if the store's thread is gone.
@@ -213,7 +216,7 @@ pub struct LastActivity {
 /// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
-pub trait Store: Send + Sync + 'static {
+pub trait Store: PushStore + Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let _ = account;
@@ -484,5 +487,7 @@ fn absent<T: Send + 'static>() -> Answer<T> {
 /// A store that has nothing and takes nothing: as one that is away.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Absent;
+
+impl PushStore for Absent {}
 
 impl Store for Absent {}

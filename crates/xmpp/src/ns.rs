@@ -82,3 +82,15 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0377.
 pub const REPORTING: &str = "urn:xmpp:reporting:1";
+/// XEP-0357.
+pub const PUSH: &str = "urn:xmpp:push:0";
+/// XEP-0357, 7: what a notification says, as a form.
+pub const PUSH_SUMMARY: &str = "urn:xmpp:push:summary";
+/// XEP-0060.
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// XEP-0060, 7.1.5: the form of publish options.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0353.
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";

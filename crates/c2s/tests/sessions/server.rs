@@ -50,6 +50,8 @@ pub(crate) struct Memory {
     pub(crate) is_away: AtomicBool,
 }
 
+impl rjabberd_storage::PushStore for Memory {}
+
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let name = account.node().unwrap().to_string();

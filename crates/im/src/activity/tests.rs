@@ -87,6 +87,8 @@ type Waiting = (Vec<(BareJid, LastActivity)>, oneshot::Sender<Result<(), StoreEr
 #[derive(Default)]
 struct Slow(Mutex<Vec<Waiting>>);
 
+impl rjabberd_storage::PushStore for Slow {}
+
 impl Store for Slow {
     fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {
         let (answer, saved) = oneshot::channel();

@@ -195,8 +195,8 @@ fn an_account_names_its_features() {
              <feature var=\"http://jabber.org/protocol/disco#items\"/>\
              <feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:private\"/>\
              <feature var=\"jabber:iq:register\"/><feature var=\"urn:xmpp:blocking\"/>\
-             <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:reporting:1\"/>\
-             <feature var=\"vcard-temp\"/></query>"
+             <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:push:0\"/>\
+             <feature var=\"urn:xmpp:reporting:1\"/><feature var=\"vcard-temp\"/></query>"
         );
     }
 }
@@ -212,13 +212,15 @@ fn registration_is_named_only_where_it_is_on() {
 #[test]
 fn each_feature_that_is_named_works() {
     let bench = Bench::new(Ok(()));
-    for (to, named) in [(SERVER, 12), (OWN, 9)] {
+    for (to, named) in [(SERVER, 12), (OWN, 10)] {
         let info = session_asks(&bench.services, "get", to, INFO);
         let features: Vec<&str> =
             info.split("var=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         assert_eq!(features.len(), named, "{features:?}");
-        // Capabilities are for the stream features, reports come inside of blocks, and messages wait by themselves.
-        let asked_for = |feature: &&&str| ![ns::CAPS, ns::REPORTING, ns::OFFLINE].contains(*feature);
+        // Capabilities are for the stream features, reports come inside of blocks, messages wait by themselves, and of
+        // push there is nothing to get.
+        let not_asked = [ns::CAPS, ns::REPORTING, ns::OFFLINE, ns::PUSH];
+        let asked_for = |feature: &&&str| !not_asked.contains(*feature);
         for feature in features.iter().filter(asked_for) {
             // XEP-0191, 3: the server says that it can, and is asked by the account.
             let to = if *feature == ns::BLOCKING { None } else { to };

@@ -13,6 +13,8 @@ const RESOURCES: [Resource; 2] = [("balcony", Some(5)), ("tomb", None)];
 /// A store that knows one block list.
 struct OneList(&'static str, &'static str);
 
+impl rjabberd_storage::PushStore for OneList {}
+
 impl Store for OneList {
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {
         let list = (BareJid::new(self.0).unwrap(), vec![Jid::new(self.1).unwrap()]);

@@ -77,6 +77,8 @@ fn exists(account: &BareJid) -> bool {
     ["romeo@example.net", "juliet@example.net"].contains(&account.as_str())
 }
 
+impl rjabberd_storage::PushStore for Keeper {}
+
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {
         let profile = exists(account).then(Arc::default);

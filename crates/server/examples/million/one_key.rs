@@ -29,6 +29,8 @@ impl OneKey {
     }
 }
 
+impl rjabberd_storage::PushStore for OneKey {}
+
 impl Store for OneKey {
     fn load_login(&self, _: &BareJid) -> Answer<Option<Login>> {
         future::ready(Ok(Some(Login { credentials: self.0.clone(), disabled: false }))).boxed()

@@ -391,7 +391,8 @@ fn what_an_account_may_keep_is_said_by_limits() {
     assert_eq!(config.limits.account, rjabberd_im::Limits::default());
     let config = load_text(
         "[limits]\nroster_items_max = 1\noffline_messages_max = 2\noffline_bytes_max = 10003\n\
-         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n",
+         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n\
+         [push]\nregistrations_max = 8\ncontents = true\nerrors_max = 9\nunacknowledged_s = 10\n",
         &[],
     )
     .unwrap();
@@ -402,6 +403,12 @@ fn what_an_account_may_keep_is_said_by_limits() {
         blocks_max: 5,
         private_bytes_max: 10_006,
         vcard_bytes_max: 10_007,
+        push: rjabberd_im::PushLimits {
+            registrations_max: 8,
+            contents: true,
+            errors_max: 9,
+            unacknowledged: std::time::Duration::from_secs(10),
+        },
     };
     assert_eq!(config.limits.account, expected);
 }

@@ -18,6 +18,7 @@ mod mechanisms;
 mod offline;
 mod presence;
 mod proxied;
+mod push;
 mod registration;
 mod rosters;
 mod routing;

@@ -15,6 +15,7 @@ mod offline;
 mod operations;
 mod private;
 mod profiles;
+mod push;
 mod queue;
 mod reader;
 mod roster_items;

@@ -26,7 +26,7 @@ use crate::store::{
 /// So many bytes count as one more operation in the queue, which is thereby bounded in bytes too.
 const BYTES_OF_WEIGHT: usize = 1_024;
 
-fn weight(bytes: usize) -> usize {
+pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes / BYTES_OF_WEIGHT
 }
 
@@ -375,7 +375,7 @@ fn no_account() -> StoreError {
     StoreError::Invalid("an account's address has a local part".to_owned())
 }
 
-fn now_unix_s() -> i64 {
+pub(super) fn now_unix_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
