@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rjabberd_session_manager::{Control, Seat};
+use rjabberd_session_manager::{Control, Seat, burden::carried};
 use rjabberd_storage::{OfflineMessage, StoreError};
 use rjabberd_xmpp::{BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
@@ -142,8 +142,11 @@ impl Im {
         let envelope = message.envelope();
         let written = Bytes::from(message.written());
         let (owner, hint) = (account.clone(), self.hint(account, message));
+        let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             self.kept(&owner, &envelope, result);
+            // In the store, or its sender was told so.
+            drop(burden);
             if let (Ok(()), Some(hint)) = (result, hint) {
                 self.push_hinted(&owner, hint);
             }
@@ -314,6 +317,13 @@ pub enum Pulled {
 }
 
 impl Pull {
+    /// What was taken before, up to that number, has been written to the client.
+    pub fn go_on_behind(&mut self, number: i64) {
+        if number > self.after {
+            (self.after, self.given) = (number, Some(number));
+        }
+    }
+
     /// The session ends: of the piece that it was given, it has written the messages up to that number.
     pub fn wrote(&mut self, number: i64) {
         let Some(number) = self.given.take().map(|last| last.min(number)).filter(|number| *number > 0) else {
