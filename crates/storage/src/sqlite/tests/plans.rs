@@ -71,6 +71,8 @@ fn no_statement_scans_a_table_or_sorts() {
         offline::DELETE,
         offline::EXPIRED,
         private::LOAD,
+        push::LOAD,
+        push::COUNT,
         private::BYTES,
         vcards::LOAD,
         blocks::LIST,
