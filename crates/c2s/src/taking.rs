@@ -16,9 +16,9 @@ pub(crate) const RETRY: Duration = Duration::from_secs(5);
 /// A session that takes messages.
 pub(crate) struct Taking {
     /// The number of the last message that was handed to the outbox.
-    last: i64,
+    pub(crate) last: i64,
     /// Where the next are; `None` while they are asked for.
-    pull: Option<Box<Pull>>,
+    pub(crate) pull: Option<Box<Pull>>,
 }
 
 impl C2s {
@@ -30,24 +30,32 @@ impl C2s {
         if self.is_taking() {
             return;
         }
+        let taken = self.errands.as_ref().map_or(0, |errands| errands.taken);
+        if taken > self.outbox.message() {
+            // Those it was sent before it was resumed are on their way still.
+            let timer = self.arm(RETRY, Tick::TakeOffline);
+            self.errands().take_again = Some(timer);
+            return;
+        }
         let wants = self.state.as_ref().is_some_and(|state| state.wants_delivery());
         let seat = self.seat.as_ref().filter(|_| wants);
         match seat.and_then(|seat| self.shared.router.im().take_offline(seat)) {
-            Some(pull) => {
+            Some(mut pull) => {
+                pull.go_on_behind(taken);
                 self.errands().taking = Some(Taking { last: 0, pull: None });
                 self.ask_for_next(pull, context);
             }
-            None => self.drain_spill(),
+            None => self.drain_spill(context),
         }
     }
 
     fn ask_for_next(&mut self, pull: Box<Pull>, context: &mut Context<Self>) {
         context.spawn(pull.piece().into_actor(self).map(|pulled, c2s, context| {
-            c2s.contain_in_future(context, |c2s, _| c2s.pulled(pulled));
+            c2s.contain_in_future(context, |c2s, context| c2s.pulled(pulled, context));
         }));
     }
 
-    fn pulled(&mut self, pulled: Pulled) {
+    fn pulled(&mut self, pulled: Pulled, context: &mut Context<Self>) {
         if !self.is_taking() {
             // The session has ended meanwhile; what was not written stays in the store.
             return;
@@ -57,19 +65,20 @@ impl C2s {
                 let last = messages.last().map_or(0, |(number, _)| *number);
                 for (number, message) in &messages {
                     log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::stanza(message));
-                    self.outbox.push_message(&message.written(), *number);
+                    let noted = self.outbox.push_message(message.written().into_vec().into(), *number);
+                    self.noted(noted, context);
                 }
                 self.errands().taking = Some(Taking { last, pull: Some(pull) });
             }
             Pulled::Done => {
                 self.errands().taking = None;
-                self.drain_spill();
+                self.drain_spill(context);
             }
             Pulled::Failed => {
                 self.errands().taking = None;
                 let timer = self.arm(RETRY, Tick::TakeOffline);
                 self.errands().take_again = Some(timer);
-                self.drain_spill();
+                self.drain_spill(context);
             }
         }
     }

@@ -21,6 +21,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use rjabberd_session_manager::burden::carried;
 use rjabberd_storage::{ArchiveAppend, ArchiveId, ArchiveOtherwise, ArchivePlace, StoreError};
 use rjabberd_xmpp::{BareJid, Jid, Stanza};
 
@@ -196,9 +197,14 @@ impl Im {
             self.complain(&"too many are on their way");
             return None;
         }
+        let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             match result {
-                Ok(()) => drop(self.archives.stored.fetch_add(1, Relaxed)),
+                Ok(()) => {
+                    self.archives.stored.fetch_add(1, Relaxed);
+                    // It is on the disk: its sender may be told so, whoever else still holds it. If not, they decide.
+                    burden.iter().for_each(|burden| burden.settle());
+                }
                 Err(error) => {
                     self.archives.failed.fetch_add(1, Relaxed);
                     self.complain(error);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rjabberd_session_manager::{Control, Seat};
+use rjabberd_session_manager::{Control, Seat, burden::carried};
 use rjabberd_storage::{OfflineMessage, StoreError};
 use rjabberd_xmpp::{BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
@@ -147,11 +147,14 @@ impl Im {
         let is_copied = self.carbons.in_use() && carbons::is_copied(message);
         let written = Bytes::from(message.written());
         let owner = account.clone();
+        let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             if let Err(error) = result {
                 self.refuse(&envelope, error, is_copied);
             }
             self.kept(&owner, result);
+            // In the store, or its sender was told so.
+            drop(burden);
         });
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);
@@ -321,6 +324,13 @@ pub enum Pulled {
 }
 
 impl Pull {
+    /// What was taken before, up to that number, has been written to the client.
+    pub fn go_on_behind(&mut self, number: i64) {
+        if number > self.after {
+            (self.after, self.given) = (number, Some(number));
+        }
+    }
+
     /// The session ends: of the piece that it was given, it has written the messages up to that number.
     pub fn wrote(&mut self, number: i64) {
         let Some(number) = self.given.take().map(|last| last.min(number)).filter(|number| *number > 0) else {

@@ -1,5 +1,6 @@
 //! What is done now and then: last activities are saved; messages that waited too long, those that archives keep no
-//! longer, and tokens that have ended are forgotten. One task, as long as the server runs. What the store does not take is tried again the next time.
+//! longer, and tokens that have ended are forgotten. One task, as long as the server runs. What the store does not take
+//! is tried again the next time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -24,6 +24,7 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "streams_closed": system.counters.closed_by_reason(),
         "sasl": system.counters.sasl_by_result(),
         "login_delays": login_delays(system),
+        "stream_management": stream_management(system),
         "readers_stalled": stalled,
         "readers_held": held,
         "receivers": receivers(),
@@ -67,6 +68,17 @@ fn arbiters(system: &System) -> Vec<Value> {
 fn login_delays(system: &System) -> Value {
     let delays = system.login_delays.snapshot();
     json!({ "attempts": delays.attempts, "ms": delays.ms, "unanswered": delays.unanswered })
+}
+
+fn stream_management(system: &System) -> Value {
+    let management = system.counters.management();
+    json!({
+        "enabled": management.managed,
+        "hibernated": management.hibernated,
+        "resumed": management.resumed,
+        "window_passed": management.window_passed,
+        "waiting": system.table.hibernated(),
+    })
 }
 
 fn receivers() -> Value {

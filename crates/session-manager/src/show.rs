@@ -103,6 +103,21 @@ impl Show {
         }
     }
 
+    /// The session before it goes on as this one.
+    pub(crate) fn resume(&mut self, before: &mut Show) {
+        let is_retired = before.retired;
+        before.retired = true;
+        let gone = std::mem::take(&mut before.owed);
+        *self = Show {
+            presence: before.presence.clone(),
+            circle: before.circle.clone(),
+            asked: None,
+            owed: gone,
+            directed: before.directed.take(),
+            retired: is_retired,
+        };
+    }
+
     /// The session before it has lost the resource to this one: what its contacts were told is owed by this one.
     pub(crate) fn inherit(&mut self, before: &mut Show) {
         before.retired = true;

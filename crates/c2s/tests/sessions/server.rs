@@ -24,6 +24,7 @@ use rjabberd_storage::{Answer, Login, Profile, Store, StoreError};
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
+    management::Window,
     roster::{Half, RosterItem},
     sasl::{Credentials, FakeSalts, KeyPlan, Mechanism, ScramHash},
 };
@@ -110,6 +111,7 @@ impl Accounts for Registration {
 pub(crate) struct Bounds {
     pub(crate) outbox_bytes_max: usize,
     pub(crate) spill_bytes_max: usize,
+    pub(crate) window: Window,
     pub(crate) times: Times,
 }
 
@@ -122,9 +124,11 @@ impl Default for Bounds {
             ping: LONG,
             write_stall: LONG,
             close_flush: LONG,
+            acknowledgement: LONG,
             ask: LONG,
         };
-        Bounds { outbox_bytes_max: 64 * 1024, spill_bytes_max: 64 * 1024 * 1024, times }
+        let window = Window { stanzas_max: 1_000, bytes_max: 1 << 20 };
+        Bounds { outbox_bytes_max: 64 * 1024, spill_bytes_max: 64 * 1024 * 1024, window, times }
     }
 }
 
@@ -174,6 +178,7 @@ impl Server {
             sasl_failures_max: 3,
             directed_presence_max: 100,
             idle_s: 60,
+            resumption_s_max: 600,
         };
         let shared = Shared {
             settings: Arc::new(settings),
@@ -187,6 +192,7 @@ impl Server {
             shaping: Shaping::None,
             times: bounds.times,
             outbox_bytes_max: bounds.outbox_bytes_max,
+            window: bounds.window,
             beat: Beat::start().expect("a thread"),
             brake: Box::new(NoBrake),
             vouch: Box::new(|_| Vec::new()),

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rjabberd_im::ArchiveRules;
 use rjabberd_storage::{ArchiveOtherwise, OfflineLimits};
+use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::TlsVersion;
 
 use super::hosts;
 use super::listeners;
-use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind};
+use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind, StreamManagement};
 use super::suggestion;
 use super::values::Values;
 
@@ -47,6 +48,7 @@ pub(super) fn build(mut values: Values, file: Option<&Path>) -> Result<Config, V
             _ => TlsVersion::V12,
         },
         limits: limits(&mut values),
+        stream_management: stream_management(&values),
         conflict: match values.text(&["sessions", "conflict"]) {
             Some(found) if found.value == "refuse" => Conflict::Refuse,
             _ => Conflict::TakeOver,
@@ -129,6 +131,18 @@ fn limits(values: &mut Values) -> Limits {
         queue_bytes_max: values.size_or(&["limits", "queue_bytes_max"], 1 << 20),
         write_stall: values.seconds_or(&["limits", "write_stall_s"], 30),
         account: account_limits(values),
+    }
+}
+
+fn stream_management(values: &Values) -> StreamManagement {
+    let resumption = values.number(&["stream_management", "resumption_s"]);
+    StreamManagement {
+        resumption: Duration::from_secs(resumption.map_or(600, |found| found.value)),
+        acknowledgement: values.seconds_or(&["stream_management", "acknowledgement_s"], 60),
+        window: Window {
+            stanzas_max: values.size_or(&["stream_management", "unacknowledged_max"], 5_000),
+            bytes_max: values.size_or(&["stream_management", "unacknowledged_bytes_max"], 1 << 20),
+        },
     }
 }
 

@@ -50,7 +50,7 @@ fn seen(node: &Node) -> String {
         };
         let Some(message) = copy.find("message") else { continue };
         assert_eq!(message.attribute("xmlns"), Some("jabber:client"));
-        let account = node.attribute("to").unwrap().split('/').next();
+        let account = node.attribute("to").expect("a copy is for one session").split('/').next();
         let by = if node.attribute("from") == account { side } else { "forged" };
         return format!("{by} {}", seen(message));
     }
