@@ -156,7 +156,8 @@ impl C2s {
     }
 
     fn is_taking(&self) -> bool {
-        self.errands.as_ref().is_some_and(|errands| errands.taking.is_some())
+        let taking = self.errands.as_ref().and_then(|errands| errands.taking.as_ref());
+        taking.is_some_and(|taking| !taking.arriving)
     }
 }
 

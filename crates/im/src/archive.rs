@@ -14,6 +14,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
-use rjabberd_session_manager::burden::carried;
+use rjabberd_session_manager::burden::{Burden, carried};
 use rjabberd_storage::{ArchiveAppend, ArchiveId, ArchiveOtherwise, ArchivePlace, StoreError};
 use rjabberd_xmpp::{BareJid, Jid, Stanza};
 
@@ -150,7 +151,9 @@ impl Im {
             Some(_) => message.written(),
             None => message.addressed(to).written(),
         };
-        match self.append(Bytes::from(stanza), places) {
+        // What is in the addressee's archive cannot be lost any more.
+        let burden = received.and_then(|_| carried());
+        match self.append(Bytes::from(stanza), places, burden) {
             Some(committing) => Some(Archived { sent, received, committing }),
             // What is in no archive has no id.
             None => Some(Archived {
@@ -187,6 +190,7 @@ impl Im {
         &'static self,
         stanza: Bytes,
         places: Vec<ArchivePlace>,
+        burden: Option<Arc<Burden>>,
     ) -> Option<BoxFuture<'static, Committed>> {
         let (archives, bytes) = (&self.archives, stanza.len());
         let count = archives.storing.fetch_add(1, SeqCst);
@@ -197,12 +201,10 @@ impl Im {
             self.complain(&"too many are on their way");
             return None;
         }
-        let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             match result {
                 Ok(()) => {
                     self.archives.stored.fetch_add(1, Relaxed);
-                    // It is on the disk: its sender may be told so, whoever else still holds it. If not, they decide.
                     burden.iter().for_each(|burden| burden.settle());
                 }
                 Err(error) => {

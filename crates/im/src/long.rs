@@ -68,19 +68,6 @@ impl Long {
         Response::Long(Long { head: Some(head), foot, ..self })
     }
 
-    /// The next of its stanzas, for who counts them; the last is the result. Not to be mixed with [`Long::write`].
-    pub fn next_stanza(&mut self) -> Option<Bytes> {
-        let parts = self.parts.as_mut()?;
-        let mut out = BytesMut::new();
-        if self.before == 0 {
-            while self.write(&mut out, usize::MAX / 2) {}
-        } else if !parts(&mut out) {
-            self.parts = None;
-            return Some(std::mem::take(&mut self.foot));
-        }
-        Some(out.freeze())
-    }
-
     /// Writes until `out` holds at least `bytes` more, or all is written. True while there is more to come.
     pub fn write(&mut self, out: &mut BytesMut, bytes: usize) -> bool {
         let enough = out.len() + bytes;
@@ -159,26 +146,6 @@ mod tests {
             while long.write(&mut out, bytes) {}
             assert_eq!(out, "<message/><message/><message/><iq type=\"result\"><fin xmlns=\"urn:x\"/></iq>");
         }
-    }
-
-    #[test]
-    fn its_stanzas_can_be_had_one_by_one() {
-        let mut left = 2;
-        let parts = move |out: &mut BytesMut| {
-            out.extend_from_slice(if left > 0 { b"<message/>" } else { b"" });
-            left -= 1;
-            left >= 0
-        };
-        let result = Stanza::new(StanzaKind::Iq(IqType::Result), &[]);
-        let long = Long::behind(2, parts, Element::new("fin", "urn:x")).within(&result);
-        let Response::Long(mut long) = long else { panic!("it has parts") };
-        let stanzas: Vec<_> = std::iter::from_fn(|| long.next_stanza()).collect();
-        let last = "<iq type=\"result\"><fin xmlns=\"urn:x\"/></iq>";
-        assert_eq!(stanzas, ["<message/>", "<message/>", last]);
-        let long = Long::new(Bytes::from_static(b"<q>"), Bytes::from_static(b"</q>"), |_| false);
-        let Response::Long(mut long) = long.within(&result) else { panic!("it has parts") };
-        assert_eq!(long.next_stanza().unwrap(), "<iq type=\"result\"><q></q></iq>");
-        assert_eq!(long.next_stanza(), None);
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl SessionTable {
         self.accounts.get(account.as_str()).map(|seats| seats.clone()).unwrap_or_default()
     }
 
+    /// Sessions that have no connection and wait to be resumed.
+    pub fn hibernated(&self) -> usize {
+        let hibernated =
+            |seats: &Vec<Arc<Seat>>| seats.iter().filter(|seat| seat.hibernates_since().is_some()).count();
+        self.accounts.iter().map(|seats| hibernated(&seats)).sum()
+    }
+
     /// Those seats of an account that `chosen` picks; it sees them all.
     pub fn seats_where(
         &self,
@@ -94,13 +101,6 @@ impl SessionTable {
     ) -> Vec<Arc<Seat>> {
         let Some(seats) = self.accounts.get(account.as_str()) else { return Vec::new() };
         seats.iter().filter(|seat| chosen(&seats, seat)).cloned().collect()
-    }
-
-    /// Sessions that have no connection and wait to be resumed.
-    pub fn hibernated(&self) -> usize {
-        let hibernated =
-            |seats: &Vec<Arc<Seat>>| seats.iter().filter(|seat| seat.hibernates_since().is_some()).count();
-        self.accounts.iter().map(|seats| hibernated(&seats)).sum()
     }
 
     /// All seats of all accounts, a copy.

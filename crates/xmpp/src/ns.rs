@@ -82,6 +82,12 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0377.
 pub const REPORTING: &str = "urn:xmpp:reporting:1";
+/// XEP-0198, version 1.3 and later.
+pub const SM3: &str = "urn:xmpp:sm:3";
+/// XEP-0198, before version 1.3.
+pub const SM2: &str = "urn:xmpp:sm:2";
+/// XEP-0352: client state indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// XEP-0059.
 pub const RESULT_SETS: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0122.
@@ -96,9 +102,3 @@ pub const ARCHIVE: &str = "urn:xmpp:mam:2";
 pub const ARCHIVE_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 /// XEP-0359.
 pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
-/// XEP-0198, version 1.3 and later.
-pub const SM3: &str = "urn:xmpp:sm:3";
-/// XEP-0198, before version 1.3.
-pub const SM2: &str = "urn:xmpp:sm:2";
-/// XEP-0352: client state indication.
-pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";

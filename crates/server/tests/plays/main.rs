@@ -30,6 +30,7 @@ mod serving;
 mod sessions;
 mod stalled;
 mod stopping;
+mod stream_management;
 mod subscriptions;
 mod tls;
 mod under_load;
