@@ -216,7 +216,8 @@ impl Outbox {
         }
         let start = self.end();
         let (made, stanzas) = (BytesMut::new(), long.stanzas());
-        self.making = Some(Box::new(Making { long, start, made, stanzas, behind: VecDeque::new(), bytes: 0 }));
+        self.making =
+            Some(Box::new(Making { long, start, made, stanzas, behind: VecDeque::new(), bytes: 0 }));
         if self.is_mute() { self.make_all() } else { self.make() }
     }
 
