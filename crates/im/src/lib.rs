@@ -19,10 +19,13 @@ pub mod last;
 pub mod long;
 pub mod offline;
 pub mod outlet;
+pub mod pep;
 pub mod permission;
 pub mod ping;
 pub mod presence;
 pub mod private;
+pub mod push;
+pub mod questions;
 pub mod registration;
 pub mod reports;
 pub mod roster;
@@ -55,7 +58,10 @@ pub use commit::Committed;
 pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
+pub use pep::{Pep, PepSettings, PepSnapshot};
 pub use presence::Shown;
+pub use push::{Push, PushLimits, PushSnapshot};
+pub use questions::Questions;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
 pub use services::{Answer, Clock, Long, Response, Sender, Services};
@@ -78,6 +84,10 @@ pub struct Limits {
     pub vcard_bytes_max: usize,
     /// What is archived of what it says and hears.
     pub archive: ArchiveRules,
+    /// What it may have in its nodes.
+    pub pep: PepSettings,
+    /// What is done for push.
+    pub push: PushLimits,
 }
 
 impl Default for Limits {
@@ -90,6 +100,8 @@ impl Default for Limits {
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
             archive: ArchiveRules::default(),
+            pep: PepSettings::default(),
+            push: PushLimits::default(),
         }
     }
 }
@@ -110,6 +122,12 @@ pub struct Im {
     pub carbons: Carbons,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
+    /// Personal eventing.
+    pub pep: Pep,
+    /// What is on its way to push services.
+    pub push: Push,
+    /// What the server itself asked.
+    pub questions: Questions,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -133,6 +151,7 @@ impl Im {
         self.blocklists.forget(account);
         self.archives.forget(account);
         self.forget_activity(account);
+        self.push.forget(account);
     }
 
     /// The way to the sessions.
@@ -157,6 +176,9 @@ impl Im {
             archives: Archives::default(),
             carbons: Carbons::default(),
             activities: Activities::default(),
+            pep: Pep::default(),
+            push: Push::default(),
+            questions: Questions::default(),
             reports: Reports::default(),
             clock,
             hosts,

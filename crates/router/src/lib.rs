@@ -104,7 +104,7 @@ impl Router {
             return self.other_domain(stanza);
         };
         if to.node().is_none() {
-            return server(&stanza, to, services);
+            return self.to_server(&stanza, to, services);
         }
         match (stanza.kind, to.is_full()) {
             (StanzaKind::Iq(kind), false) => match kind {
@@ -138,8 +138,32 @@ impl Router {
                 Some(services) => answer(services, &stanza),
                 None => Routed::refuse(&stanza, Condition::ServiceUnavailable),
             },
-            // A result without addressee answers the server's own questions; a presence is the session's.
-            StanzaKind::Iq(_) | StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Iq(IqType::Result | IqType::Error) => self.answered(&stanza),
+            // The session's own.
+            StanzaKind::Presence(_) => Routed::Done,
+        }
+    }
+
+    /// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
+    fn to_server(&self, stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
+            StanzaKind::Iq(IqType::Result | IqType::Error) if !to.is_full() => self.answered(stanza),
+            StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Message(_) | StanzaKind::Iq(_) => {
+                Routed::refuse(stanza, Condition::ServiceUnavailable)
+            }
+        }
+    }
+
+    /// A result or an error that answers a question of the server's own; nothing comes of any other.
+    fn answered(&self, stanza: &Stanza) -> Routed {
+        if self.inner.im.questions.answered(stanza) {
+            return Routed::Done;
+        }
+        match self.inner.im.answered(stanza) {
+            Some(done) => Routed::Later(done.map(|()| None).boxed()),
+            None => Routed::Done,
         }
     }
 
@@ -168,15 +192,6 @@ impl Router {
                 Routed::refuse(&stanza, Condition::RemoteServerNotFound)
             }
         }
-    }
-}
-
-/// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
-fn server(stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
-    match stanza.kind {
-        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
-        StanzaKind::Presence(_) => Routed::Done,
-        StanzaKind::Message(_) | StanzaKind::Iq(_) => Routed::refuse(stanza, Condition::ServiceUnavailable),
     }
 }
 

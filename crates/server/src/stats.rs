@@ -34,7 +34,9 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "offline": offline(system),
         "archive": archive(system),
         "carbons": carbons(system),
+        "push": push(system),
         "reports": reports(system),
+        "pep": pep(system),
         "store": stored(store),
         "log_lines_dropped": crate::logging::dropped_total(),
     })
@@ -119,6 +121,33 @@ fn stanzas(system: &System) -> Value {
 fn reports(system: &System) -> Map<String, Value> {
     let counts = system.im.reports.counts().into_iter();
     counts.map(|(reason, count)| (reason.to_owned(), count.into())).collect()
+}
+
+fn pep(system: &System) -> Value {
+    let pep = system.im.pep.snapshot();
+    json!({
+        "published": pep.published,
+        "events": pep.events,
+        "caps_asked": pep.caps_asked,
+        "caps_wrong": pep.caps_wrong,
+        "caps_known": pep.caps_known,
+    })
+}
+
+fn push(system: &System) -> Value {
+    let push = system.im.push.snapshot();
+    json!({
+        "hints": push.hints,
+        "coalesced": push.coalesced,
+        "sent": push.sent,
+        "accepted": push.accepted,
+        "dropped": push.dropped,
+        "unanswered": push.unanswered,
+        "removed": push.removed,
+        "errors": named(&push.errors),
+        "waiting": push.waiting,
+        "queued": push.queued,
+    })
 }
 
 fn offline(system: &System) -> Value {

@@ -35,7 +35,7 @@ pub use messages::{
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::{Seat, Wish};
 pub use shards::SessionManagers;
-pub use show::Show;
+pub use show::{Interests, Show};
 use table::Removal;
 pub use table::SessionTable;
 

@@ -25,5 +25,7 @@ pub use store::archive::{
 };
 pub use store::{
     Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
-    OfflineMessage, Profile, RosterEdit, RosterEvent, RosterVersion, Store, SubscriptionChange,
+    OfflineMessage, PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits,
+    PepNode, PepPick, PepStamp, PepStore, Profile, PushRegistration, PushStore, RosterEdit, RosterEvent,
+    RosterVersion, Store, SubscriptionChange,
 };

@@ -5,6 +5,8 @@
 //! disk, and every question asked after that answer sees it.
 
 pub(crate) mod archive;
+mod pep;
+mod push;
 
 use std::sync::Arc;
 
@@ -16,6 +18,11 @@ use rjabberd_xmpp::roster::{Act, RosterItem};
 use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
+pub use self::pep::{
+    PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits, PepNode, PepPick,
+    PepStamp, PepStore,
+};
+pub use self::push::{PushRegistration, PushStore};
 use crate::error::StoreError;
 use archive::ArchiveStore;
 
@@ -216,7 +223,7 @@ pub struct LastActivity {
 /// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
-pub trait Store: ArchiveStore + Send + Sync + 'static {
+pub trait Store: ArchiveStore + PepStore + PushStore + Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let _ = account;
@@ -487,6 +494,9 @@ fn absent<T: Send + 'static>() -> Answer<T> {
 /// A store that has nothing and takes nothing: as one that is away.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Absent;
+
+impl PepStore for Absent {}
+impl PushStore for Absent {}
 
 impl Store for Absent {}
 

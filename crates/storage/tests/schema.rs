@@ -5,8 +5,9 @@
 mod support;
 
 use rjabberd_storage::{
-    ArchiveOtherwise, ArchiveQuery, ArchiveStore, DATABASE_FILE, OfflineLimits, OpenError, Profile,
-    RosterVersion, SqliteOptions, SqliteStore, Store,
+    ArchiveOtherwise, ArchiveQuery, ArchiveStore, DATABASE_FILE, OfflineLimits, OpenError, PepAffiliation,
+    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, PushStore, RosterVersion,
+    SqliteOptions, SqliteStore, Store,
 };
 use rjabberd_xmpp::roster::Half;
 use rjabberd_xmpp::sasl::{ClientId, KeyShape, ScramHash};
@@ -137,9 +138,35 @@ fn what_a_database_of_schema_4_holds_is_there() {
     assert_eq!((&prefs.always, &prefs.never), (&of("juliet"), &of("tybalt")));
 }
 
+/// Romeo has a node with an item of 26 bytes, and Juliet is a member and has subscribed.
+#[test]
+fn what_a_database_of_schema_5_holds_is_there() {
+    let (_folder, store) = restore(5);
+    let romeo = jid("romeo@example.net");
+    let pick = PepPick::After(None, 10);
+    let found = wait(store.load_pep_items(&romeo, "urn:x", pick, 1_000)).unwrap().unwrap();
+    assert_eq!(found.node.stamp, PepStamp { node: 1, changes: 2, items: 1 });
+    assert_eq!(found.node.affiliations, [(jid("juliet@example.org"), PepAffiliation::Member)]);
+    assert_eq!(found.node.subscriptions[0].as_str(), "juliet@example.org/balcony");
+    let [item] = &found.items[..] else { panic!("{found:?}") };
+    assert_eq!((item.id.as_str(), item.published_unix_s), ("current", 1_790_000_003));
+    let limits = PepLimits { nodes_max: 1, bytes_max: 0, entities_max: 1 };
+    let purge = PepChange { node: "urn:x".to_owned(), expects: PepExpect::Any, deed: PepDeed::Purge };
+    wait(store.change_pep(&romeo, vec![purge], limits, nothing())).unwrap();
+}
+
+/// Romeo has one push registration.
+#[test]
+fn what_a_database_of_schema_6_holds_is_there() {
+    let (_folder, store) = restore(6);
+    let [found] = &wait(store.load_push(&jid("romeo@example.net"))).unwrap()[..] else { panic!("one") };
+    assert_eq!((found.service.as_str(), found.node.as_str()), ("push.example", "node"));
+    assert_eq!(found.options, "<x xmlns='jabber:x:data'/>");
+}
+
 #[test]
 fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
-    for schema in 1..=4 {
+    for schema in 1..=6 {
         let (_folder, store) = restore(schema);
         let shape = |hash: ScramHash, seed: u32| KeyShape {
             hash,

@@ -20,7 +20,7 @@ use rjabberd_router::{Response, Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
 };
-use rjabberd_storage::{Answer, Login, Profile, Store, StoreError};
+use rjabberd_storage::{Answer, Login, PepStore, Profile, Store, StoreError};
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
@@ -52,6 +52,8 @@ pub(crate) struct Memory {
 }
 
 impl rjabberd_storage::ArchiveStore for Memory {}
+impl PepStore for Memory {}
+impl rjabberd_storage::PushStore for Memory {}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {

@@ -18,7 +18,7 @@ use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
 use rjabberd_storage::{
-    Answer, Follow, OfflineLimits, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
+    Answer, Follow, OfflineLimits, PepStore, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
 };
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address, ns};
@@ -78,6 +78,8 @@ fn exists(account: &BareJid) -> bool {
 }
 
 impl rjabberd_storage::ArchiveStore for Keeper {}
+impl PepStore for Keeper {}
+impl rjabberd_storage::PushStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {

@@ -42,6 +42,12 @@ fn a_page_costs_the_page_and_not_the_table() {
         (archive::LAST, "account_id=?"),
         (archive::FORGET, "account_id=? AND stamp_unix_us<?"),
         (archive::ARCHIVES, "rowid>?"),
+        (pep::NODES, "account_id=?"),
+        (pep::AFTER, "node_number=? AND number>?"),
+        (pep::BEFORE, "node_number=? AND number<?"),
+        (pep::OLDEST, "node_number=?"),
+        (pep::AFFILIATIONS, "node_number=?"),
+        (pep::SUBSCRIPTIONS, "node_number=?"),
     ] {
         let plan = plan(&store, sql);
         assert!(plan.starts_with("SEARCH") && plan.contains(key) && !plan.contains("TEMP"), "{sql}:\n{plan}");
@@ -65,6 +71,8 @@ fn no_statement_scans_a_table_or_sorts() {
         offline::DELETE,
         offline::EXPIRED,
         private::LOAD,
+        push::LOAD,
+        push::COUNT,
         private::BYTES,
         vcards::LOAD,
         blocks::LIST,
@@ -72,6 +80,16 @@ fn no_statement_scans_a_table_or_sorts() {
         tokens::LOAD,
         tokens::FIND_ENABLED,
         archive::COUNT_IN,
+        pep::NODE,
+        pep::FIND,
+        pep::COUNT,
+        pep::ITEM,
+        pep::NUMBER,
+        pep::DELETE_ITEM,
+        pep::COUNT_ITEMS,
+        pep::COUNT_AFFILIATIONS,
+        pep::COUNT_SUBSCRIPTIONS,
+        pep::BYTES,
     ] {
         let plan = plan(&store, sql);
         assert!(plan.contains("SEARCH"), "{sql}:\n{plan}");
