@@ -391,7 +391,8 @@ fn what_an_account_may_keep_is_said_by_limits() {
     assert_eq!(config.limits.account, rjabberd_im::Limits::default());
     let config = load_text(
         "[limits]\nroster_items_max = 1\noffline_messages_max = 2\noffline_bytes_max = 10003\n\
-         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n",
+         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n\
+         [pep]\nnodes_max = 8\nitems_max = 9\nitem_bytes_max = 10010\nbytes_max = 10011\n",
         &[],
     )
     .unwrap();
@@ -402,6 +403,12 @@ fn what_an_account_may_keep_is_said_by_limits() {
         blocks_max: 5,
         private_bytes_max: 10_006,
         vcard_bytes_max: 10_007,
+        pep: rjabberd_im::PepSettings {
+            nodes_max: 8,
+            items_max: 9,
+            item_bytes_max: 10_010,
+            bytes_max: 10_011,
+        },
     };
     assert_eq!(config.limits.account, expected);
 }

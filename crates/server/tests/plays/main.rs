@@ -16,6 +16,7 @@ mod log_file;
 mod logins;
 mod mechanisms;
 mod offline;
+mod pep;
 mod presence;
 mod proxied;
 mod registration;
