@@ -129,7 +129,7 @@ struct Errands {
     /// Messages that waited for the account are being taken.
     taking: Option<Taking>,
     /// The client's last message is on its way into the store: no request is answered before that is done.
-    committing: Option<BoxFuture<'static, ()>>,
+    committing: Option<BoxFuture<'static, rjabberd_router::Committed>>,
     /// How many are, since all were.
     committing_count: usize,
     /// The store did not answer: when messages are asked for again.
@@ -156,7 +156,8 @@ impl C2s {
     }
 
     fn is_taking(&self) -> bool {
-        self.errands.as_ref().is_some_and(|errands| errands.taking.is_some())
+        let taking = self.errands.as_ref().and_then(|errands| errands.taking.as_ref());
+        taking.is_some_and(|taking| !taking.arriving)
     }
 }
 

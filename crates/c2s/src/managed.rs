@@ -31,6 +31,7 @@ pub(crate) struct Managed {
     /// What the client has sent.
     pub(crate) ledger: Arc<Ledger>,
     outbound: Outbound<Sent>,
+    window: Window,
     /// Nothing is kept any more.
     forgets: bool,
     /// There is no connection: what is sent waits.
@@ -65,6 +66,13 @@ pub(crate) enum Noted {
     TooMuch,
 }
 
+impl Noted {
+    /// What is to be told of both.
+    pub(crate) fn worse(self, other: Noted) -> Noted {
+        if self == Noted::TooMuch || other == Noted::Passed { self } else { other }
+    }
+}
+
 impl Managed {
     pub(crate) fn new(
         version: Version,
@@ -77,6 +85,7 @@ impl Managed {
             resumption,
             ledger,
             outbound: Outbound::new(window),
+            window,
             forgets: false,
             mute: false,
             requested: false,
@@ -110,6 +119,12 @@ impl Managed {
     /// Whether the client has not acknowledged all that it was sent.
     pub(crate) fn is_outstanding(&self) -> bool {
         self.outbound.is_outstanding()
+    }
+
+    /// Whether less than half of what may wait does.
+    pub(crate) fn has_room(&self) -> bool {
+        let (stanzas, bytes) = self.waiting();
+        !self.mute && stanzas < self.window.stanzas_max / 2 && bytes < self.window.bytes_max / 2
     }
 
     /// (stanzas, bytes) that wait for an acknowledgement.
@@ -176,8 +191,8 @@ pub(crate) struct Suspended {
 impl Estate for Suspended {
     fn into_queue(mut self: Box<Self>) -> VecDeque<Arc<Parcel>> {
         let (arrived, _) = self.messages;
-        if let Some(pull) = self.taking.as_mut().and_then(|taking| taking.pull.as_mut()) {
-            pull.wrote(arrived);
+        if let Some(pull) = self.taking.as_ref().and_then(|taking| taking.pull.as_ref()) {
+            pull.ends_with(arrived);
         }
         self.managed.forget().into_iter().filter_map(What::into_parcel).collect()
     }

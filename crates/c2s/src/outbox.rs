@@ -35,6 +35,8 @@ struct Making {
     start: u64,
     /// With stream management: what was made so far.
     made: BytesMut,
+    /// How many it is: a page of an archive is many.
+    stanzas: usize,
     behind: VecDeque<Behind>,
     bytes: usize,
 }
@@ -181,6 +183,11 @@ impl Outbox {
         noted
     }
 
+    /// Whether more may be sent that has not arrived when it is written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.has_room())
+    }
+
     /// Stanzas count from here on.
     pub(crate) fn manage(&mut self, managed: Box<Managed>) {
         match &mut self.making {
@@ -208,8 +215,9 @@ impl Outbox {
             return Noted::Kept;
         }
         let start = self.end();
-        let made = BytesMut::new();
-        self.making = Some(Box::new(Making { long, start, made, behind: VecDeque::new(), bytes: 0 }));
+        let (made, stanzas) = (BytesMut::new(), long.stanzas());
+        self.making =
+            Some(Box::new(Making { long, start, made, stanzas, behind: VecDeque::new(), bytes: 0 }));
         if self.is_mute() { self.make_all() } else { self.make() }
     }
 
@@ -219,43 +227,76 @@ impl Outbox {
             return Noted::Kept;
         }
         self.begin();
-        let start = self.end();
-        let keeps = self.managed.is_some();
-        let Some(making) = &mut self.making else { return Noted::Kept };
-        let before = self.buffer.len();
-        let more = making.long.write(&mut self.buffer, MADE_BYTES);
-        if keeps {
-            making.made.extend_from_slice(&self.buffer[before..]);
+        let until = self.buffer.len() + MADE_BYTES;
+        let mut noted = Noted::Kept;
+        let mut more = true;
+        while more && self.buffer.len() < until {
+            let (start, before) = (self.end(), self.buffer.len());
+            let Some(making) = &mut self.making else { return noted };
+            let step = if making.stanzas > 1 { 1 } else { MADE_BYTES };
+            more = making.long.write(&mut self.buffer, step);
+            let made = &self.buffer[before..];
+            let kept = match making.stanzas > 1 {
+                // Each step is a stanza.
+                true => {
+                    let made = self.managed.as_ref().map(|_| Bytes::copy_from_slice(made));
+                    let one = self.note_made(made.unwrap_or_default());
+                    noted = noted.worse(one);
+                    one != Noted::Passed
+                }
+                false => {
+                    if self.managed.is_some() {
+                        making.made.extend_from_slice(made);
+                    }
+                    false
+                }
+            };
+            self.entries.push_back(Entry { start, end: self.end(), parcel: None, message: 0, kept });
         }
-        self.entries.push_back(Entry { start, end: self.end(), parcel: None, message: 0, kept: false });
-        if more { Noted::Kept } else { self.made() }
+        if more { noted } else { noted.worse(self.made()) }
+    }
+
+    fn note_made(&mut self, made: Bytes) -> Noted {
+        let bytes = made.len();
+        self.note(|| What::Own(made, 0), bytes)
     }
 
     /// Makes the rest at once, for a session that has no connection to write it to.
     fn make_all(&mut self) -> Noted {
-        let Some(making) = &mut self.making else { return Noted::Kept };
+        let mut noted = Noted::Kept;
         let mut more = true;
-        while more && making.made.len() < MADE_BYTES_MAX {
-            more = making.long.write(&mut making.made, MADE_BYTES);
+        let mut bytes = 0;
+        while more && bytes < MADE_BYTES_MAX {
+            let Some(making) = &mut self.making else { return noted };
+            if making.stanzas > 1 {
+                let mut made = BytesMut::new();
+                more = making.long.write(&mut made, 1);
+                bytes += made.len();
+                noted = noted.worse(self.note_made(made.freeze()));
+            } else {
+                more = making.long.write(&mut making.made, MADE_BYTES);
+                bytes = making.made.len();
+            }
         }
-        let noted = self.made();
+        noted = noted.worse(self.made());
         if more { Noted::TooMuch } else { noted }
     }
 
     /// All is made: it counts, and what waited behind it follows.
     fn made(&mut self) -> Noted {
         let Some(making) = self.making.take() else { return Noted::Kept };
-        let Making { made, behind, .. } = *making;
-        let bytes = made.len();
-        let mut noted = self.note(|| What::Own(made.freeze(), 0), bytes);
-        if noted != Noted::Passed
-            && let Some(entry) = self.entries.back_mut()
-        {
-            // Its last part stands for all of it.
-            entry.kept = true;
+        let Making { made, behind, stanzas, .. } = *making;
+        let mut noted = Noted::Kept;
+        if stanzas == 1 {
+            noted = self.note_made(made.freeze());
+            if noted != Noted::Passed
+                && let Some(entry) = self.entries.back_mut()
+            {
+                // Its last part stands for all of it.
+                entry.kept = true;
+            }
         }
-        let mut behind = behind.into_iter();
-        while let Some(next) = behind.next() {
+        for next in behind {
             let next = match next {
                 Behind::Word(bytes) => {
                     self.push(&bytes);
@@ -269,9 +310,7 @@ impl Outbox {
                     Noted::Kept
                 }
             };
-            if next == Noted::TooMuch {
-                noted = next;
-            }
+            noted = noted.worse(next);
         }
         noted
     }

@@ -14,7 +14,9 @@ impl C2s {
         let jid = self.seat.as_ref()?.jid().clone();
         let arrived = self.outbox.message();
         let managed = self.outbox.suspend()?;
-        let taking = self.errands.as_mut().and_then(|errands| errands.taking.take());
+        // One that waits for the store's answer is given up with it.
+        let taking =
+            self.errands.as_mut().and_then(|errands| errands.taking.take_if(|taking| taking.pull.is_some()));
         let taken = managed.last_message().max(arrived);
         // The machine gives the session when it lets it go.
         let session = Session { jid, priority: None, directed: Vec::new(), management: None };

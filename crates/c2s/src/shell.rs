@@ -10,7 +10,7 @@ use rjabberd_c2s_proto::{
     Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
-use rjabberd_router::{Response, Routed};
+use rjabberd_router::{Committed, Response, Routed};
 use rjabberd_session_manager::{Control, burden::carrying};
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{
@@ -254,7 +254,7 @@ impl C2s {
 
     /// Something of the client's is on its way into the store, which commits in the order in which it was asked: the last
     /// is done when all are. A client that sends faster than the store writes has to wait, or the store would refuse it.
-    fn commit(&mut self, done: BoxFuture<'static, ()>, context: &mut Context<Self>) {
+    fn commit(&mut self, done: BoxFuture<'static, Committed>, context: &mut Context<Self>) {
         let errands = self.errands();
         errands.committing_count += 1;
         if errands.committing_count < COMMITTING_MAX {
@@ -286,7 +286,7 @@ impl C2s {
         }
         let router = router.clone();
         let routed = async move {
-            committing.await;
+            let _committed = committing.await;
             // What was sent to us before that, an error perhaps, is in our mailbox, and comes first.
             tokio::task::yield_now().await;
             match router.route(stanza) {

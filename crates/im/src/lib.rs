@@ -7,10 +7,14 @@
 //! Invariant: service discovery names exactly the features that [`Services::new`] wires.
 
 pub mod activity;
+pub mod archive;
 pub mod blocking;
 pub mod caps;
+pub mod carbons;
+pub mod commit;
 pub mod contact;
 pub mod disco;
+mod hints;
 pub mod last;
 pub mod long;
 pub mod offline;
@@ -24,6 +28,7 @@ pub mod registration;
 pub mod reports;
 pub mod roster;
 pub mod services;
+pub mod stable_ids;
 pub mod subscription;
 pub mod time;
 pub mod vcard;
@@ -44,7 +49,10 @@ use rjabberd_xmpp::BareJid;
 use rjabberd_xmpp::roster::Circle;
 
 use activity::Activities;
+pub use archive::{ArchiveRules, Archived, Archives, ArchivesSnapshot};
 pub use blocking::{Blocklists, Verdict};
+pub use carbons::Carbons;
+pub use commit::Committed;
 pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
@@ -72,6 +80,8 @@ pub struct Limits {
     pub vcard_bytes_max: usize,
     /// What it may have in its nodes.
     pub pep: PepSettings,
+    /// What is archived of what it says and hears.
+    pub archive: ArchiveRules,
 }
 
 impl Default for Limits {
@@ -84,6 +94,7 @@ impl Default for Limits {
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
             pep: PepSettings::default(),
+            archive: ArchiveRules::default(),
         }
     }
 }
@@ -98,6 +109,10 @@ pub struct Im {
     pub blocklists: Blocklists,
     /// What waits for accounts that are away.
     pub offline: Offline,
+    /// What is archived.
+    pub archives: Archives,
+    /// Copies for a user's other sessions.
+    pub carbons: Carbons,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
     /// Personal eventing.
@@ -123,6 +138,7 @@ impl Im {
         }
         // Another may get its address.
         self.blocklists.forget(account);
+        self.archives.forget(account);
         self.forget_activity(account);
     }
 
@@ -145,6 +161,8 @@ impl Im {
             outlet: Outlet::new(table),
             blocklists: Blocklists::default(),
             offline: Offline::default(),
+            archives: Archives::default(),
+            carbons: Carbons::default(),
             activities: Activities::default(),
             pep: Pep::default(),
             reports: Reports::default(),

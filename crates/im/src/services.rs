@@ -15,7 +15,9 @@ use rjabberd_xml::{Context, Element, read_element};
 use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use crate::Im;
+use crate::archive::Mam;
 use crate::blocking::Blocking;
+use crate::carbons::Enabling;
 use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::last::Last;
@@ -221,7 +223,11 @@ impl Services {
             Box::new(Blocking::new(im)),
             Box::new(PubSub(im)),
             Box::new(PubSubOwner(im)),
+            Box::new(Enabling::new(im)),
         ];
+        if im.limits.archive.enabled {
+            features.push(Box::new(Mam::new(im)));
+        }
         features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
         // Last, because it names all the others.

@@ -161,6 +161,7 @@ impl PepStore for Keeper {
         self.from_nodes(|nodes| nodes.change_pep(account, changes, limits, follow))
     }
 }
+impl rjabberd_storage::ArchiveStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Stored<Option<Arc<Profile>>> {

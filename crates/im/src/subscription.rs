@@ -12,16 +12,16 @@ use rjabberd_storage::{RosterEvent, StoreError, SubscriptionChange};
 use rjabberd_xmpp::roster::{Act, Circle, RosterItem};
 use rjabberd_xmpp::{BareJid, Condition, FullJid, Stanza, StanzaError, StanzaKind};
 
-use crate::Im;
 use crate::roster::push_of;
 use crate::services::store_error;
+use crate::{Committed, Im};
 
 /// What a subscription stanza comes to at once.
 pub enum Subscribing {
     /// The sender is told this.
     Refused(StanzaError),
     /// The rosters are being changed; resolves when that is committed, or has failed and the sender was told so.
-    Committing(BoxFuture<'static, ()>),
+    Committing(BoxFuture<'static, Committed>),
     /// The same, and whoever may see the sender from now on is told more than his presence: that takes reading, and the
     /// sender's next stanzas wait.
     Granting(BoxFuture<'static, ()>),
@@ -61,7 +61,7 @@ impl Im {
         });
         let answer = self.store.change_subscription(change, self.limits.roster_items_max, follow);
         if act != Act::Subscribed {
-            return Subscribing::Committing(answer.map(drop).boxed());
+            return Subscribing::Committing(answer.map(|answer| Committed::of(&answer)).boxed());
         }
         let introduced = async move {
             for event in answer.await.into_iter().flatten() {

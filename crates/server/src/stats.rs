@@ -32,6 +32,8 @@ pub fn stats(system: &System, store: &SqliteStore) -> Value {
         "offload_refused": offload_refused,
         "stanzas": stanzas(system),
         "offline": offline(system),
+        "archive": archive(system),
+        "carbons": carbons(system),
         "reports": reports(system),
         "pep": pep(system),
         "store": stored(store),
@@ -139,6 +141,24 @@ fn offline(system: &System) -> Value {
         "refused": offline.refused,
         "expired": offline.expired,
     })
+}
+
+fn archive(system: &System) -> Value {
+    let archives = system.im.archives.snapshot();
+    json!({
+        "stored": archives.stored,
+        "refused": archives.refused,
+        "failed": archives.failed,
+        "storing": archives.storing,
+        "queries": archives.queries,
+        "given": archives.given,
+        "expired": archives.expired,
+    })
+}
+
+fn carbons(system: &System) -> Value {
+    let (sent, received) = system.im.carbons.counts();
+    json!({ "sent": sent, "received": received })
 }
 
 fn stored(store: &SqliteStore) -> Value {

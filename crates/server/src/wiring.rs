@@ -255,6 +255,7 @@ async fn im(
     let im = Im::new(store.clone(), table.clone(), hosts, clock, config.limits.account);
     // Before anybody can send: who is blocked stays blocked.
     im.load_blocks().await?;
+    im.load_archive_prefs().await?;
     Ok(im)
 }
 

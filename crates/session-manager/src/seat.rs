@@ -36,6 +36,8 @@ pub enum Wish {
     Roster = 1,
     /// Changes of the block list (XEP-0191, 3.2).
     Blocks = 2,
+    /// Copies of what the other sessions of the account say and hear (XEP-0280).
+    Carbons = 4,
 }
 
 /// A session's place in the table.
@@ -216,6 +218,11 @@ impl Seat {
     /// The session asked to be told of this from now on.
     pub fn wish(&self, wish: Wish) {
         self.wishes.fetch_or(wish as u8, SeqCst);
+    }
+
+    /// The session does not want to be told of this any more.
+    pub fn unwish(&self, wish: Wish) {
+        self.wishes.fetch_and(!(wish as u8), SeqCst);
     }
 
     /// Whether the session asked to be told of this.

@@ -93,6 +93,16 @@ impl SessionTable {
         self.accounts.iter().map(|seats| hibernated(&seats)).sum()
     }
 
+    /// Those seats of an account that `chosen` picks; it sees them all.
+    pub fn seats_where(
+        &self,
+        account: &BareJid,
+        chosen: impl Fn(&[Arc<Seat>], &Seat) -> bool,
+    ) -> Vec<Arc<Seat>> {
+        let Some(seats) = self.accounts.get(account.as_str()) else { return Vec::new() };
+        seats.iter().filter(|seat| chosen(&seats, seat)).cloned().collect()
+    }
+
     /// All seats of all accounts, a copy.
     pub fn all_seats(&self) -> Vec<Arc<Seat>> {
         self.accounts.iter().flat_map(|seats| seats.clone()).collect()

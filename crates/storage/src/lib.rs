@@ -19,6 +19,10 @@ pub use error::{Cause, OpenError, StoreError};
 pub use folder::{DataFolder, DataFolderError};
 pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
 pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+pub use store::archive::{
+    ArchiveAppend, ArchiveEnds, ArchiveId, ArchiveOtherwise, ArchivePage, ArchivePlace, ArchivePrefs,
+    ArchiveQuery, ArchiveStore, ArchivedMessage, Trimmed,
+};
 pub use store::{
     Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
     OfflineMessage, PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits,

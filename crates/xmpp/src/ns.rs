@@ -120,3 +120,17 @@ pub const SM3: &str = "urn:xmpp:sm:3";
 pub const SM2: &str = "urn:xmpp:sm:2";
 /// XEP-0352: client state indication.
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
+/// XEP-0059.
+pub const RESULT_SETS: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0122.
+pub const DATA_FORMS_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0297.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0313.
+pub const ARCHIVE: &str = "urn:xmpp:mam:2";
+/// XEP-0313, 6: what a server of today can.
+pub const ARCHIVE_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// XEP-0359.
+pub const STANZA_IDS: &str = "urn:xmpp:sid:0";

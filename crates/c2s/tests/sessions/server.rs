@@ -52,6 +52,7 @@ pub(crate) struct Memory {
 }
 
 impl PepStore for Memory {}
+impl rjabberd_storage::ArchiveStore for Memory {}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {

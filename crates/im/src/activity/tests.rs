@@ -88,6 +88,7 @@ type Waiting = (Vec<(BareJid, LastActivity)>, oneshot::Sender<Result<(), StoreEr
 struct Slow(Mutex<Vec<Waiting>>);
 
 impl PepStore for Slow {}
+impl rjabberd_storage::ArchiveStore for Slow {}
 
 impl Store for Slow {
     fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {

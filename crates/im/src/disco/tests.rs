@@ -23,7 +23,10 @@ fn who_may_see_an_account_learns_what_it_is() {
     assert!(info.starts_with(begin), "{info}");
     let vars: Vec<&str> = info.split("var=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let others: Vec<_> = vars.iter().filter(|var| !var.starts_with("http://jabber.org/protocol/")).collect();
-    assert_eq!(others, [&"jabber:iq:last", &"urn:xmpp:pep-vcard-conversion:0", &"vcard-temp"]);
+    assert_eq!(
+        others,
+        [&"jabber:iq:last", &"urn:xmpp:pep-vcard-conversion:0", &"urn:xmpp:sid:0", &"vcard-temp"]
+    );
     let own = told(&stage.answer(JULIET, "get", None, INFO));
     assert!(own.contains("var=\"urn:xmpp:bookmarks:1#compat\"") && own.contains("#compat-pep"), "{own}");
     let with_node = INFO.replace("/>", " node='x'/>");

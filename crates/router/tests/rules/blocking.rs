@@ -14,6 +14,7 @@ const RESOURCES: [Resource; 2] = [("balcony", Some(5)), ("tomb", None)];
 struct OneList(&'static str, &'static str);
 
 impl PepStore for OneList {}
+impl rjabberd_storage::ArchiveStore for OneList {}
 
 impl Store for OneList {
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {

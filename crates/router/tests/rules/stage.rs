@@ -78,6 +78,7 @@ fn exists(account: &BareJid) -> bool {
 }
 
 impl PepStore for Keeper {}
+impl rjabberd_storage::ArchiveStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {
@@ -139,6 +140,10 @@ impl Stage {
     }
 
     pub(crate) async fn with_store(resources: &[Resource], store: Arc<dyn Store>) -> Stage {
+        Stage::with_limits(resources, store, Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(resources: &[Resource], store: Arc<dyn Store>, limits: Limits) -> Stage {
         let table = SessionTable::new();
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
@@ -150,7 +155,7 @@ impl Stage {
         let ports = SessionManager::start(table.clone(), rules);
         let hosts = ["example.net", "example.org"].map(str::to_owned);
         let clock = Arc::new(std::time::SystemTime::now);
-        let im = Im::new(store, table, hosts.clone(), clock, Limits::default());
+        let im = Im::new(store, table, hosts.clone(), clock, limits);
         let hosts = hosts.map(|host| (host, Services::new(im, None)));
         let router = Router::new(HashMap::from(hosts), im);
         let romeo = sits(&ports, ROMEO).await;

@@ -30,6 +30,7 @@ impl OneKey {
 }
 
 impl PepStore for OneKey {}
+impl rjabberd_storage::ArchiveStore for OneKey {}
 
 impl Store for OneKey {
     fn load_login(&self, _: &BareJid) -> Answer<Option<Login>> {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rjabberd_im::PepSettings;
-use rjabberd_storage::OfflineLimits;
+use rjabberd_im::{ArchiveRules, PepSettings};
+use rjabberd_storage::{ArchiveOtherwise, OfflineLimits};
 use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::TlsVersion;
 
@@ -13,6 +13,8 @@ use super::listeners;
 use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind, StreamManagement};
 use super::suggestion;
 use super::values::Values;
+
+const DAY_S: u64 = 24 * 60 * 60;
 
 /// Loopback, private, link-local and carrier-grade NAT: whole offices behind one address, or a proxy of ours.
 const SHARED_NETWORKS: [&str; 9] = [
@@ -158,8 +160,25 @@ fn stream_limits(values: &Values, when: &str, default: &rjabberd_xml::Limits) ->
     }
 }
 
+/// What is archived; no limit where the number is 0.
+fn archive(values: &Values) -> ArchiveRules {
+    let number =
+        |name: &str, default: u64| values.number(&["archive", name]).map_or(default, |found| found.value);
+    let limit = |number: u64| (number > 0).then_some(number);
+    ArchiveRules {
+        enabled: values.boolean_or(&["archive", "enabled"], true),
+        otherwise: match values.text(&["archive", "default"]) {
+            Some(found) if found.value == "never" => ArchiveOtherwise::Never,
+            Some(found) if found.value == "roster" => ArchiveOtherwise::Roster,
+            _ => ArchiveOtherwise::Always,
+        },
+        age: limit(number("days_max", 365)).map(|days| Duration::from_secs(days * DAY_S)),
+        messages_max: limit(number("messages_max", 0)),
+        page_max: values.size_or(&["archive", "page_max"], 250),
+    }
+}
+
 fn account_limits(values: &Values) -> rjabberd_im::Limits {
-    const DAY_S: u64 = 24 * 60 * 60;
     let offline_days = values.number(&["limits", "offline_days_max"]).map_or(90, |found| found.value);
     rjabberd_im::Limits {
         roster_items_max: values.size_or(&["limits", "roster_items_max"], 5_000),
@@ -177,6 +196,7 @@ fn account_limits(values: &Values) -> rjabberd_im::Limits {
             item_bytes_max: values.size_or(&["pep", "item_bytes_max"], 256 << 10),
             bytes_max: values.size_or(&["pep", "bytes_max"], 8 << 20),
         },
+        archive: archive(values),
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001-accounts.sql"),
     include_str!("../../migrations/0002-im.sql"),
     include_str!("../../migrations/0003-tokens.sql"),
+    include_str!("../../migrations/0004-archive.sql"),
     include_str!("../../migrations/0005-pep.sql"),
 ];
 

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod activity;
+mod archive;
 mod blocks;
 mod cache;
 mod connection;

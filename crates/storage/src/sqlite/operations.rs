@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::accounts::{self, Key};
 use super::cache::Reading;
 use super::{
-    SqliteStore, activity, answered, blocks, offline, private, profiles, roster_items, rosters, tokens,
-    vcards,
+    SqliteStore, activity, answered, archive, blocks, offline, private, profiles, roster_items, rosters,
+    tokens, vcards,
 };
 use crate::error::StoreError;
 use crate::store::{
@@ -127,6 +127,7 @@ impl Store for SqliteStore {
             changes.login(&account);
             changes.profile(&account);
             let events = rosters::end_all(connection, changes, &account)?;
+            archive::end(connection, &key)?;
             accounts::remove(connection, &key)?;
             Ok(events)
         })
