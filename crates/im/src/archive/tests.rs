@@ -23,6 +23,8 @@ impl Slow {
     }
 }
 
+impl rjabberd_storage::PepStore for Slow {}
+
 impl Store for Slow {}
 
 impl ArchiveStore for Slow {

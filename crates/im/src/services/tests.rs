@@ -209,8 +209,8 @@ fn an_account_names_its_features() {
             "<feature var=\"jabber:iq:last\"/><feature var=\"jabber:iq:private\"/>\
              <feature var=\"jabber:iq:register\"/><feature var=\"urn:xmpp:blocking\"/>\
              <feature var=\"urn:xmpp:bookmarks:1#compat\"/><feature var=\"urn:xmpp:bookmarks:1#compat-pep\"/>\
-             <feature var=\"urn:xmpp:pep-vcard-conversion:0\"/>\
              <feature var=\"urn:xmpp:carbons:2\"/>\
+             <feature var=\"urn:xmpp:pep-vcard-conversion:0\"/>\
              <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:reporting:1\"/>\
              <feature var=\"urn:xmpp:sid:0\"/><feature var=\"vcard-temp\"/></query>"
         );
