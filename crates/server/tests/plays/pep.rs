@@ -222,6 +222,8 @@ fn bookmarks_and_what_was_displayed_are_one_for_all_clients_of_an_account_and_no
     let query = announces(romeo, &wanted);
     answers(romeo, &query);
     romeo.forgets();
+    play.client("juliet/balcony").forgets();
+    let romeo = play.client("romeo/orchard");
     let private = "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
                    <conference jid='play@rooms.localhost' name='The Play' autojoin='1'/></storage></query>";
     romeo
