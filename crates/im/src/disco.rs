@@ -44,6 +44,7 @@ impl DiscoInfo {
         DiscoInfo {
             im,
             server,
+            // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
             own_account: account(Target::OwnAccount),
             other_account: account(Target::OtherAccount),
             guest: info(&[("account", "anonymous")], [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),

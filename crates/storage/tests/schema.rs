@@ -6,7 +6,7 @@ mod support;
 
 use rjabberd_storage::{
     ArchiveOtherwise, ArchiveQuery, ArchiveStore, DATABASE_FILE, OfflineLimits, OpenError, PepAffiliation,
-    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, RosterVersion,
+    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, PushStore, RosterVersion,
     SqliteOptions, SqliteStore, Store,
 };
 use rjabberd_xmpp::roster::Half;
@@ -155,9 +155,18 @@ fn what_a_database_of_schema_5_holds_is_there() {
     wait(store.change_pep(&romeo, vec![purge], limits, nothing())).unwrap();
 }
 
+/// Romeo has one push registration.
+#[test]
+fn what_a_database_of_schema_6_holds_is_there() {
+    let (_folder, store) = restore(6);
+    let [found] = &wait(store.load_push(&jid("romeo@example.net"))).unwrap()[..] else { panic!("one") };
+    assert_eq!((found.service.as_str(), found.node.as_str()), ("push.example", "node"));
+    assert_eq!(found.options, "<x xmlns='jabber:x:data'/>");
+}
+
 #[test]
 fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
-    for schema in 1..=5 {
+    for schema in 1..=6 {
         let (_folder, store) = restore(schema);
         let shape = |hash: ScramHash, seed: u32| KeyShape {
             hash,

@@ -51,8 +51,9 @@ pub(crate) struct Memory {
     pub(crate) is_away: AtomicBool,
 }
 
-impl PepStore for Memory {}
 impl rjabberd_storage::ArchiveStore for Memory {}
+impl PepStore for Memory {}
+impl rjabberd_storage::PushStore for Memory {}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {

@@ -87,8 +87,9 @@ type Waiting = (Vec<(BareJid, LastActivity)>, oneshot::Sender<Result<(), StoreEr
 #[derive(Default)]
 struct Slow(Mutex<Vec<Waiting>>);
 
-impl PepStore for Slow {}
 impl rjabberd_storage::ArchiveStore for Slow {}
+impl PepStore for Slow {}
+impl rjabberd_storage::PushStore for Slow {}
 
 impl Store for Slow {
     fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {

@@ -13,8 +13,9 @@ const RESOURCES: [Resource; 2] = [("balcony", Some(5)), ("tomb", None)];
 /// A store that knows one block list.
 struct OneList(&'static str, &'static str);
 
-impl PepStore for OneList {}
 impl rjabberd_storage::ArchiveStore for OneList {}
+impl PepStore for OneList {}
+impl rjabberd_storage::PushStore for OneList {}
 
 impl Store for OneList {
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {

@@ -77,8 +77,9 @@ fn exists(account: &BareJid) -> bool {
     ["romeo@example.net", "juliet@example.net"].contains(&account.as_str())
 }
 
-impl PepStore for Keeper {}
 impl rjabberd_storage::ArchiveStore for Keeper {}
+impl PepStore for Keeper {}
+impl rjabberd_storage::PushStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {

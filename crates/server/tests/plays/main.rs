@@ -21,6 +21,7 @@ mod offline;
 mod pep;
 mod presence;
 mod proxied;
+mod push;
 mod registration;
 mod rosters;
 mod routing;

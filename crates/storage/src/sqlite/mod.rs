@@ -17,6 +17,7 @@ mod operations;
 mod pep;
 mod private;
 mod profiles;
+mod push;
 mod queue;
 mod reader;
 mod roster_items;
