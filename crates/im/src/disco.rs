@@ -39,8 +39,7 @@ impl DiscoInfo {
         let ver = caps::ver(&server);
         // The account is a service of publish-subscribe, too (XEP-0163, 6).
         let identities = [("account", "registered"), ("pubsub", "pep")];
-        // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
-        let account = |target| info(&identities, namespaces(target).chain([ns::STANZA_IDS]));
+        let account = |target| info(&identities, namespaces(target));
         DiscoInfo {
             im,
             server,

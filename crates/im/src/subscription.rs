@@ -60,17 +60,17 @@ impl Im {
             }
         });
         let answer = self.store.change_subscription(change, self.limits.roster_items_max, follow);
+        if act != Act::Subscribed {
+            return Subscribing::Committing(answer.map(|answer| Committed::of(&answer)).boxed());
+        }
         let introduced = async move {
-            let answer = answer.await;
-            let committed = Committed::of(&answer);
-            for event in answer.into_iter().flatten() {
+            for event in answer.await.into_iter().flatten() {
                 if let RosterEvent::Granted { of, to } = event {
                     self.introduce(of, to).await;
                 }
             }
-            committed
         };
-        Subscribing::Committing(introduced.boxed())
+        Subscribing::Granting(introduced.boxed())
     }
 
     /// Carries out what a change of rosters comes to. Called in the order of the commits, one at a time.

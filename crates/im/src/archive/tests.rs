@@ -23,8 +23,6 @@ impl Slow {
     }
 }
 
-impl rjabberd_storage::PepStore for Slow {}
-
 impl Store for Slow {}
 
 impl rjabberd_storage::PepStore for Slow {}

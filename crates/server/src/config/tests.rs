@@ -405,12 +405,6 @@ fn what_an_account_may_keep_is_said_by_limits() {
         blocks_max: 5,
         private_bytes_max: 10_006,
         vcard_bytes_max: 10_007,
-        pep: rjabberd_im::PepSettings {
-            nodes_max: 8,
-            items_max: 9,
-            item_bytes_max: 10_010,
-            bytes_max: 10_011,
-        },
         archive,
         pep: rjabberd_im::PepSettings {
             nodes_max: 8,
