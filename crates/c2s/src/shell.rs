@@ -237,8 +237,8 @@ impl C2s {
             return;
         }
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
-        // A message is not answered later.
-        let envelope = (is_presence || stanza.is_request()).then(|| stanza.envelope());
+        // A message is not answered later; an answer may be one to the server, which has to do something then.
+        let envelope = (!matches!(stanza.kind, StanzaKind::Message(_))).then(|| stanza.envelope());
         let burden = self.burden_of(&stanza);
         match carrying(burden, || self.route_committed(stanza)) {
             Routed::Done => {}

@@ -175,6 +175,7 @@ impl Router {
         match self.inner.im.subscribe(&stanza, &sender, act) {
             Subscribing::Nothing => Routed::Done,
             Subscribing::Committing(done) => Routed::Committing(done),
+            Subscribing::Granting(done) => Routed::Later(done.map(|()| None).boxed()),
             Subscribing::Refused(error) => {
                 stanza.from = Some(sender.into());
                 Routed::error(&stanza, &error)
