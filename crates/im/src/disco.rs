@@ -39,11 +39,11 @@ impl DiscoInfo {
         let ver = caps::ver(&server);
         // The account is a service of publish-subscribe, too (XEP-0163, 6).
         let identities = [("account", "registered"), ("pubsub", "pep")];
-        let account = |target| info(&identities, namespaces(target));
+        // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
+        let account = |target| info(&identities, namespaces(target).chain([ns::STANZA_IDS]));
         DiscoInfo {
             im,
             server,
-            // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
             own_account: account(Target::OwnAccount),
             other_account: account(Target::OtherAccount),
             guest: info(&[("account", "anonymous")], [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),

@@ -67,7 +67,7 @@ fn a_database_of_schema_1_has_empty_rosters_after_the_upgrade_and_takes_what_is_
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 6);
     assert_eq!(*profile(&store, "romeo"), Profile { version: version_of(1, 0), ..Profile::default() });
     let limits = OfflineLimits { messages_max: 1, bytes_max: 10 };
     let taken = store.append_offline(&jid("romeo@example.net"), "text".into(), 0, limits, nothing());
