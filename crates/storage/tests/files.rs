@@ -1,7 +1,5 @@
 //! What a store in a file leaves in its folder, and what its tables are made of.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
-
 mod support;
 
 use std::os::unix::fs::PermissionsExt;

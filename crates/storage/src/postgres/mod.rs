@@ -115,7 +115,7 @@ fn reopen(
     let connection = session::open(url, options, access)?;
     if access == Access::Write {
         // It may be held by the connection before this one, that the server has not given up yet.
-        session::lock(&connection, url, Duration::ZERO)?;
+        session::lock(&connection, url)?;
     }
     Ok(connection)
 }
@@ -127,7 +127,7 @@ fn prepared(url: &PostgresUrl, options: &PostgresOptions) -> Result<Connection, 
     let open = move || -> Result<Connection, PostgresError> {
         let connection = session::open(&url, &options, Access::Write)?;
         connection.answer_before(Instant::now() + options.lock_wait + options.run_max);
-        session::lock(&connection, &url, options.lock_wait)?;
+        session::wait_for_lock(&connection, &url, &options)?;
         // A migration takes as long as it takes.
         connection.answer_before(Instant::now() + Duration::from_secs(24 * 3_600));
         migrate::migrate(&connection, &url, migrate::MIGRATIONS)?;

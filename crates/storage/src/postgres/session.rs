@@ -13,6 +13,7 @@ use super::connection::PostgresConnection;
 use super::error::{PostgresError, told};
 use super::url::PostgresUrl;
 use crate::error::StoreError;
+use crate::sql::value::Value;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub(super) enum Access {
 }
 
 /// The lock of a writer, for each schema of a database: "rjab".
-const LOCK: &str = "SELECT pg_try_advisory_lock(1919574370, hashtext(coalesce(current_schema(), '')))";
+const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(1919574370, hashtext(coalesce(current_schema(), '')))";
+const LOCK: &str = "SELECT pg_advisory_lock(1919574370, hashtext(coalesce(current_schema(), '')))";
 
 /// Opens a connection and sets it up.
 pub(super) fn open(
@@ -38,7 +40,7 @@ pub(super) fn open(
         .enable_all()
         .build()
         .map_err(|error| unreachable(error.to_string()))?;
-    let mut config = url.config.clone();
+    let mut config = Config::clone(&url.config);
     limit(&mut config, options);
     let connected = runtime.block_on(async {
         tokio::time::timeout(options.connect_max, async {
@@ -99,25 +101,32 @@ fn not_opened(place: String, error: &Error) -> PostgresError {
     PostgresError::Refused { place, reason: format!("{}{advice}", told(error)) }
 }
 
-/// Takes the lock of the writer. One that is held is waited for a moment: of a server that was killed, it is let go of soon.
-pub(super) fn lock(
+/// Takes the lock of the writer, if nobody has it.
+pub(super) fn lock(connection: &PostgresConnection, url: &PostgresUrl) -> Result<(), PostgresError> {
+    let rows = connection.query(TRY_LOCK, &[]).map_err(|error| refused(url, &error))?;
+    match rows.first().map(|row| row.value(0)) {
+        Some(Ok(Value::Integer(1))) => Ok(()),
+        _ => Err(PostgresError::Held { place: url.to_string() }),
+    }
+}
+
+/// Takes the lock of the writer. One that is held is waited for a while: of a server that was killed, it is let go of soon.
+pub(super) fn wait_for_lock(
     connection: &PostgresConnection,
     url: &PostgresUrl,
-    patience: Duration,
+    options: &PostgresOptions,
 ) -> Result<(), PostgresError> {
-    let until = Instant::now() + patience;
-    loop {
-        let rows = connection.query(LOCK, &[]).map_err(|error| refused(url, &error))?;
-        let is_ours =
-            rows.first().map(|row| row.value(0)).transpose().map_err(|error| refused(url, &error))?;
-        if is_ours == Some(crate::sql::value::Value::Integer(1)) {
-            return Ok(());
-        }
-        if Instant::now() >= until {
-            return Err(PostgresError::Held { place: url.to_string() });
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    let told = |error: StoreError| refused(url, &error);
+    let limit = |time: Duration| {
+        format!("SET lock_timeout = {0}; SET statement_timeout = {0}", time.as_millis().max(1))
+    };
+    connection.command(&limit(options.lock_wait)).map_err(told)?;
+    let locked = connection.query(LOCK, &[]);
+    if locked.is_err() && !connection.is_gone() {
+        return Err(PostgresError::Held { place: url.to_string() });
     }
+    locked.map_err(told)?;
+    connection.command(&limit(options.run_max)).map_err(told)
 }
 
 pub(super) fn refused(url: &PostgresUrl, error: &StoreError) -> PostgresError {

@@ -10,7 +10,8 @@ use super::error::PostgresError;
 /// The URL of a database on a PostgreSQL server: `postgres://user:password@host:port/database`. Shows no password.
 #[derive(Clone)]
 pub struct PostgresUrl {
-    pub(super) config: Config,
+    /// Boxed: it is larger than all else that a config holds.
+    pub(super) config: Box<Config>,
     place: String,
 }
 
@@ -40,7 +41,7 @@ impl PostgresUrl {
             config.application_name("rjabberd");
         }
         let place = place(&config);
-        Ok(PostgresUrl { config, place })
+        Ok(PostgresUrl { config: Box::new(config), place })
     }
 }
 

@@ -141,7 +141,7 @@ pub(crate) const FIND: &str = "SELECT id FROM account WHERE domain = ?1 AND loca
 
 pub(crate) fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached(FIND)?;
-    Ok(select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()?)
+    select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()
 }
 
 pub(crate) fn create(

@@ -195,7 +195,7 @@ impl Statement<'_> {
         let mut rows = self.query(params)?;
         let mut found = Vec::new();
         while let Some(row) = &rows.next()? {
-            found.push(read(&row)?);
+            found.push(read(row)?);
         }
         Ok(found)
     }

@@ -19,9 +19,7 @@ pub(crate) fn load(
     namespace: &str,
 ) -> Result<Option<String>> {
     let mut select = connection.prepare_cached(LOAD)?;
-    Ok(select
-        .query_row(params![&key.domain, &key.localpart, namespace, name], |row| row.get(0))
-        .optional()?)
+    select.query_row(params![&key.domain, &key.localpart, namespace, name], |row| row.get(0)).optional()
 }
 
 pub(crate) const BYTES: &str = "

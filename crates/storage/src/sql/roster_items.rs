@@ -29,7 +29,7 @@ pub(crate) fn owner(connection: &Connection, account: &BareJid) -> Result<Option
     let Some(key) = Key::new(account) else { return Ok(None) };
     let mut select = connection.prepare_cached(OWNER)?;
     let owner = |row: &Row<'_>| Ok(Owner { id: row.get(0)?, account: account.clone(), changes: row.get(1)? });
-    Ok(select.query_row(params![&key.domain, &key.localpart], owner).optional()?)
+    select.query_row(params![&key.domain, &key.localpart], owner).optional()
 }
 
 pub(crate) const FIND: &str = "

@@ -14,7 +14,7 @@ pub(crate) const LOAD: &str = "
 
 pub(crate) fn load(connection: &Connection, key: &Key) -> Result<Option<String>> {
     let mut select = connection.prepare_cached(LOAD)?;
-    Ok(select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()?)
+    select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()
 }
 
 pub(crate) fn save(connection: &Connection, key: &Key, vcard: &str, avatar: Option<[u8; 20]>) -> Result<()> {

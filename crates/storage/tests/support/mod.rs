@@ -77,6 +77,16 @@ impl Home {
         }
     }
 
+    /// The URL of the schema.
+    pub fn url(&self) -> &str {
+        &self.postgres.as_ref().unwrap().urls[1]
+    }
+
+    /// The name of the schema.
+    pub fn name(&self) -> &str {
+        &self.postgres.as_ref().unwrap().name
+    }
+
     /// How many rows a table has.
     pub fn rows(&self, table: &str) -> i64 {
         self.table(&format!("SELECT count(*) FROM {table}"))[0].parse().unwrap()
