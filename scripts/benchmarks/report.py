@@ -24,8 +24,15 @@ def write(results, small):
         (folder / f"{name}.svg").write_text(svg)
     unclean = unclean_runs(results)
     parts = [head(results, small), summary(figures), anatomy(figures), pictures(drawn), details(figures), unclean, method(results)]
+    parts.append(archive(page))
     page.write_text("\n".join(part.strip("\n") + "\n" for part in parts if part))
     print(page)
+
+
+def archive(page):
+    """The last section, which is no result of ours and stays as it is."""
+    _, heading, section = page.read_text().partition("\n## A big archive\n") if page.exists() else ("", "", "")
+    return heading + section
 
 
 def head(results, small):

@@ -156,6 +156,8 @@ class Rjabberd(Server):
             [auth]
             mechanisms = ["SCRAM-SHA-1"]
             iterations = {ITERATIONS}
+            [archive]
+            enabled = false
             [tls]
             certificate = "{certificate}"
             key = "{key}"

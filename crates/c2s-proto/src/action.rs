@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rjabberd_xml::Limits;
 use rjabberd_xmpp::{
     BareJid, FullJid, Stanza, StreamCondition,
+    management::{ResumptionId, Version},
     sasl::{
         ClientId, Credentials, Mechanism, PasswordCheck, SaslFailure, ScramKeys, TokenMechanism, UsedToken,
     },
@@ -22,6 +23,10 @@ pub enum Deadline {
     Idle,
     /// From a ping to any input (60 s).
     PingAnswer,
+    /// From `<r/>` to its answer (60 s).
+    Acknowledgement,
+    /// From the loss of the connection to the end of its session (as the client was told).
+    Resumption,
 }
 
 /// An order that goes to the receiver with its next credit.
@@ -48,6 +53,8 @@ pub enum CloseReason {
     Kicked,
     /// Its queues were full.
     Overflowed,
+    /// It gave way to another session while it waited to be resumed.
+    Evicted,
     /// The account is gone.
     AccountRemoved,
     /// The password changed or the account was disabled.
@@ -123,8 +130,10 @@ pub struct LoggedIn {
 
 /// One deed.
 pub enum Action {
-    /// Write these bytes to the client.
+    /// Write these bytes to the client: no stanza.
     Write(Bytes),
+    /// Write a stanza to the client.
+    WriteStanza(Bytes),
     /// Give the receiver this order with its next credit.
     Order(Order),
     /// Ask the store for the keys of an account.
@@ -141,6 +150,24 @@ pub enum Action {
     AskRegistration(Ask, String, Stanza),
     /// Claim a resource of an account; true where it is made for this session.
     Claim(Ask, BareJid, Resource, bool),
+    /// Ask for an earlier session of an account.
+    Resume(Ask, BareJid, ResumptionId),
+    /// Stanzas count from here on, in both directions (XEP-0198, 4). What is written before this has left them out.
+    Manage(Version, Option<crate::Resumption>),
+    /// The client sent a stanza: it counts.
+    Received,
+    /// The client asks how far what it sent is handled.
+    AnswerRequest,
+    /// The client has handled all up to this one.
+    Acknowledged(u32),
+    /// The same on a stream that goes on with a session; what it has not handled is written again.
+    Retransmit(u32),
+    /// Whether the client is used by somebody (XEP-0352).
+    ClientActive(bool),
+    /// The connection is gone; the session waits to be resumed.
+    Hibernate(CloseReason),
+    /// The session cannot be resumed any more.
+    ForgetResumption,
     /// The claim came too late: give this resource back.
     Release(FullJid),
     /// Route a stanza of this session; `from` is stamped.

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use rjabberd_xml::{Element, Fragment};
 use rjabberd_xmpp::{
     BareJid, Condition, ErrorType, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, StreamCondition,
-    StreamError, address, ns,
+    StreamError, address,
+    management::{ResumptionId, Version, Word},
+    ns,
 };
 
 use crate::{
-    Action, Answer, Ask, ClaimRefused, Deadline, Resource, State,
+    Action, Answer, Ask, ClaimRefused, Deadline, Resource, Settings, State,
     closing::{Leaving, Voice},
     established::Established,
-    negotiating::Negotiation,
+    management::{self, Terms},
+    negotiating::{Negotiation, Opened},
+    resuming::{ResumeRequest, Resuming},
     speech,
 };
 
@@ -28,6 +32,8 @@ pub struct AwaitingBind {
     /// The account is made for this session.
     guest: bool,
     lang: Option<String>,
+    /// By what a session of this stream may be resumed.
+    resumption: ResumptionId,
     refused: u32,
 }
 
@@ -36,9 +42,18 @@ impl AwaitingBind {
         negotiation: Negotiation,
         account: BareJid,
         guest: bool,
-        lang: Option<String>,
+        opened: Opened,
     ) -> AwaitingBind {
-        AwaitingBind { negotiation, account, guest, lang, refused: 0 }
+        let Opened { lang, resumption, .. } = opened;
+        AwaitingBind { negotiation, account, guest, lang, resumption, refused: 0 }
+    }
+
+    pub(crate) fn next_ask(&mut self) -> Ask {
+        self.negotiation.next_ask()
+    }
+
+    pub(crate) fn into_parts(self) -> (Arc<Settings>, BareJid, Option<String>) {
+        (self.negotiation.settings, self.account, self.lang)
     }
 
     pub(crate) fn element(self, fragment: Fragment, out: &mut Vec<Action>) -> State {
@@ -49,6 +64,9 @@ impl AwaitingBind {
                 return Leaving::from(self).refuse(StreamCondition::NotAuthorized, out);
             }
             (_, ns::CLIENT) => (),
+            (_, namespace) if let Some(version) = Version::of(namespace) => {
+                return self.manage(version, &fragment, out);
+            }
             _ => return Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
         }
         match Stanza::from_fragment(fragment, self.lang.as_deref()) {
@@ -62,6 +80,32 @@ impl AwaitingBind {
             }
             Some(Err(_)) => Leaving::from(self).refuse(StreamCondition::NotAuthorized, out),
         }
+    }
+
+    /// XEP-0198, 3: a stream is managed when it has a resource, and not before; an earlier session is resumed instead of
+    /// binding one.
+    fn manage(self, version: Version, word: &Fragment, out: &mut Vec<Action>) -> State {
+        match Word::read(word) {
+            Some(Word::Resume { id, h }) => Resuming::begin(self, ResumeRequest { version, id, h }, out),
+            Some(_) => {
+                management::refuse(version, Condition::UnexpectedRequest, out);
+                State::AwaitingBind(Box::new(self))
+            }
+            None if word.name() == "resume" => self.cannot_resume(version, Condition::BadRequest, None, out),
+            None => Leaving::from(self).refuse(StreamCondition::UnsupportedStanzaType, out),
+        }
+    }
+
+    /// XEP-0198, 5: the client may bind a resource instead.
+    pub(crate) fn cannot_resume(
+        self,
+        version: Version,
+        condition: Condition,
+        h: Option<u32>,
+        out: &mut Vec<Action>,
+    ) -> State {
+        speech::element(&version.failed(condition, h), out);
+        self.try_again(out)
     }
 
     fn stanza(self, stanza: Stanza, out: &mut Vec<Action>) -> State {
@@ -98,8 +142,12 @@ impl AwaitingBind {
     }
 
     /// Says that no resource was given; the client may try again, but not for ever (RFC 6120, 7.7.3).
-    fn refuse(mut self, request: &Stanza, error: &StanzaError, out: &mut Vec<Action>) -> State {
+    fn refuse(self, request: &Stanza, error: &StanzaError, out: &mut Vec<Action>) -> State {
         speech::stanza_error(request, error, out);
+        self.try_again(out)
+    }
+
+    fn try_again(mut self, out: &mut Vec<Action>) -> State {
         self.refused += 1;
         if self.refused > RETRIES_MAX {
             let error =
@@ -182,9 +230,9 @@ impl Claiming {
         speech::stanza(&self.request.result(Some(Element::new("bind", ns::BIND).with_child(address))), out);
         out.push(Action::ClearDeadline(Deadline::Negotiation));
         out.push(Action::SetDeadline(Deadline::Idle));
-        let AwaitingBind { negotiation, account, lang, .. } = self.bind;
-        let settings = Arc::clone(&negotiation.settings);
-        State::Established(Box::new(Established::new(settings, account, jid, lang)))
+        let terms = Terms::new(&self.bind.negotiation.settings, self.bind.resumption, self.bind.guest);
+        let (settings, account, lang) = self.bind.into_parts();
+        State::Established(Box::new(Established::new(settings, account, jid, lang, terms)))
     }
 }
 

@@ -98,6 +98,11 @@ impl Leaving {
                 CloseReason::Overflowed,
                 Some("Too much is waiting to be read"),
             ),
+            ControlInput::Evicted => (
+                StreamCondition::ResourceConstraint,
+                CloseReason::Evicted,
+                Some("Another session of the account needs the place"),
+            ),
             ControlInput::AccountRemoved => {
                 (StreamCondition::NotAuthorized, CloseReason::AccountRemoved, None)
             }
@@ -173,6 +178,9 @@ pub(crate) fn after_close(reason: CloseReason, input: &Input) -> State {
         | Input::TlsStarted(_)
         | Input::Answered(..)
         | Input::RouteDeferred(_)
+        | Input::HandledTooHigh(_)
+        | Input::TooMuchHeld
+        | Input::WindowPassed
         | Input::DeadlinePassed(_)
         | Input::Control(_) => State::Closing(reason),
     }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use rjabberd_xml::Fragment;
 use rjabberd_xmpp::{
-    BareJid, Condition, FullJid, IqType, Jid, Malformed, Stanza, StanzaError, StanzaKind, StreamCondition, ns,
+    BareJid, Condition, FullJid, IqType, Jid, Malformed, Stanza, StanzaError, StanzaKind, StreamCondition,
+    management::Version, ns,
 };
 
 use crate::{
-    Action, Answer, CloseReason, Deadline, Session, Settings, State,
+    Action, Answer, Deadline, Session, Settings, State,
     binding::is_request_for,
     closing::{Leaving, Voice},
     liveness::Liveness,
+    management::Terms,
     presence::presence,
     speech,
 };
@@ -27,6 +29,8 @@ pub struct Established {
     pub(crate) session: Session,
     lang: Option<String>,
     liveness: Liveness,
+    /// What stream management may be granted.
+    pub(crate) terms: Terms,
 }
 
 impl Established {
@@ -35,9 +39,21 @@ impl Established {
         account: BareJid,
         jid: FullJid,
         lang: Option<String>,
+        terms: Terms,
     ) -> Established {
-        let session = Session { jid, priority: None, directed: Vec::new() };
-        Established { settings, account, session, lang, liveness: Liveness::NEW }
+        let session = Session { jid, priority: None, directed: Vec::new(), management: None };
+        Established { settings, account, session, lang, liveness: Liveness::NEW, terms }
+    }
+
+    /// A session that was another stream's before.
+    pub(crate) fn resumed(
+        settings: Arc<Settings>,
+        account: BareJid,
+        session: Session,
+        lang: Option<String>,
+        terms: Terms,
+    ) -> Established {
+        Established { settings, account, session, lang, liveness: Liveness::NEW, terms }
     }
 
     pub(crate) fn element(mut self: Box<Self>, fragment: Fragment, out: &mut Vec<Action>) -> State {
@@ -50,12 +66,27 @@ impl Established {
                 return Leaving::from(*self).refuse(StreamCondition::NotAuthorized, out);
             }
             (_, ns::CLIENT) => (),
+            (name @ ("active" | "inactive"), ns::CLIENT_STATE) => {
+                out.push(Action::ClientActive(name == "active"));
+                return State::Established(self);
+            }
+            (_, namespace) if let Some(version) = Version::of(namespace) => {
+                return self.manage(version, &fragment, out);
+            }
             _ => return Leaving::from(*self).refuse(StreamCondition::UnsupportedStanzaType, out),
         }
         match Stanza::from_fragment(fragment, self.lang.as_deref()) {
             None => Leaving::from(*self).refuse(StreamCondition::UnsupportedStanzaType, out),
-            Some(Ok(stanza)) => self.stanza(stanza, out),
-            Some(Err(malformed)) => self.malformed(*malformed, out),
+            Some(stanza) => {
+                // Also one that is refused: the client counts it too.
+                if self.session.management.is_some() {
+                    out.push(Action::Received);
+                }
+                match stanza {
+                    Ok(stanza) => self.stanza(stanza, out),
+                    Err(malformed) => self.malformed(*malformed, out),
+                }
+            }
         }
     }
 
@@ -129,11 +160,8 @@ impl Established {
     }
 
     /// Nothing came since the ping: the connection is dead (RFC 6120, 4.6.1).
-    pub(crate) fn unanswered(self: Box<Self>, out: &mut Vec<Action>) -> State {
-        if self.liveness.is_silent() {
-            return Leaving::from(*self).lost(CloseReason::TimedOut(Deadline::PingAnswer), out);
-        }
-        State::Established(self)
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.liveness.is_silent()
     }
 
     /// The same while an element of the client waits: what it sent since, the answer perhaps, has not been looked at.

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
+    management::Version,
     ns,
     sasl::{self, Mechanism, Offered, SaslFailure, ScramHash},
 };
@@ -133,7 +134,14 @@ fn mechanism_list(name: &str, namespace: &str, mechanisms: &[Mechanism]) -> Elem
 
 /// `<authentication/>` (XEP-0388, 2.1) with what may be asked for inside of it.
 fn authentication(host: &HostSettings, offer: &Offer) -> Element {
-    let mut inline = Element::new("inline", ns::SASL2).with_child(Element::new("bind", ns::BIND2));
+    let managed = Version::Three.namespace();
+    let mut within = Element::new("inline", ns::BIND2);
+    for feature in [managed, ns::CLIENT_STATE] {
+        within.push(Element::new("feature", ns::BIND2).with_attribute("var", feature));
+    }
+    let bind = Element::new("bind", ns::BIND2).with_child(within);
+    let mut inline =
+        Element::new("inline", ns::SASL2).with_child(Element::new("sm", managed)).with_child(bind);
     if !offer.tokens.is_empty() {
         let mut fast = Element::new("fast", ns::FAST);
         for token in &offer.tokens {
@@ -169,6 +177,10 @@ fn after_authentication(negotiation: &Negotiation, host: &HostSettings, is_bound
         let optional = Element::new("optional", ns::SESSION);
         features.push(Element::new("session", ns::SESSION).with_child(optional));
     }
+    for version in [Version::Three, Version::Two] {
+        features.push(Element::new("sm", version.namespace()));
+    }
+    features.push(Element::new("csi", ns::CLIENT_STATE));
     // RFC 6121, 2.6.1 and 3.4: merely informative.
     features.push(Element::new("ver", ns::ROSTER_VERSIONS));
     features.push(Element::new("sub", ns::PRE_APPROVAL));

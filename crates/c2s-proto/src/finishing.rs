@@ -6,20 +6,23 @@
 
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{
-    BareJid, FullJid, address,
+    BareJid, Condition, FullJid, address,
     date::date_time,
     ns,
     sasl::{self, Credentials, Evidence, FastToken, Mechanism, SaslFailure, ScramKeys, UsedToken},
 };
 
 use crate::{
-    Action, Answer, Ask, ClaimRefused, Deadline, LoggedIn, Order, Resource, State, TokenOrder,
+    Action, Answer, Ask, ClaimRefused, Deadline, LoggedIn, Order, Resource, ResumeRefused, Resumed, State,
+    TokenOrder,
     authenticating::{Failed, Profile},
     binding::AwaitingBind,
     closing::{Leaving, Voice},
     established::Established,
     features,
+    management::Terms,
     negotiating::AwaitingFeature,
+    resuming::{self, ResumeRequest},
     sasl2::{BindRequest, Request},
     speech, upgrading,
 };
@@ -47,6 +50,8 @@ pub(crate) struct Login {
     tokens_done: bool,
     /// The token that was made.
     token: Option<FastToken>,
+    /// The session that it wanted cannot be had: how the client is told.
+    failed: Option<Element>,
     now_unix_s: i64,
 }
 
@@ -67,8 +72,20 @@ impl Login {
             Evidence::Token(token) => used = Some(token),
             Evidence::Other | Evidence::Nothing => {}
         }
-        let (tokens_done, token) = (false, None);
-        Login { below, who, request, data, witness, witnesses, stored, used, tokens_done, token, now_unix_s }
+        Login {
+            below,
+            who,
+            request,
+            data,
+            witness,
+            witnesses,
+            stored,
+            used,
+            tokens_done: false,
+            token: None,
+            failed: None,
+            now_unix_s,
+        }
     }
 
     /// Does what is to be done next.
@@ -83,10 +100,27 @@ impl Login {
             out.push(Action::ChangeTokens(ask, Box::new(order)));
             return State::Finishing(Box::new(Finishing { login: self, ask, step: Step::Tokens }));
         }
+        // XEP-0198, 9.2: before a resource, which a session that goes on has.
+        if let Some(request) = self.request.resume.take() {
+            return self.resume(request, out);
+        }
         match self.request.bind.take() {
-            Some(bind) => self.claim(&bind, out),
+            Some(bind) => self.claim(bind, out),
             None => self.succeed(None, out),
         }
+    }
+
+    fn resume(mut self, request: ResumeRequest, out: &mut Vec<Action>) -> State {
+        let Some(id) = request.id else { return self.not_resumed(request, None, out) };
+        let ask = self.below.negotiation.next_ask();
+        out.push(Action::Resume(ask, self.who.account.clone(), id));
+        State::Finishing(Box::new(Finishing { login: self, ask, step: Step::Session(request) }))
+    }
+
+    /// The login goes on without the session that it wanted.
+    fn not_resumed(mut self, request: ResumeRequest, h: Option<u32>, out: &mut Vec<Action>) -> State {
+        self.failed = Some(request.version.failed(Condition::ItemNotFound, h));
+        self.go_on(out)
     }
 
     /// What this login does to the client's tokens (XEP-0484, 3.3 to 3.6); `None` is nothing.
@@ -111,11 +145,11 @@ impl Login {
         })
     }
 
-    fn claim(mut self, bind: &BindRequest, out: &mut Vec<Action>) -> State {
+    fn claim(mut self, bind: BindRequest, out: &mut Vec<Action>) -> State {
         let ask = self.below.negotiation.next_ask();
-        let resource = self.resource(bind);
+        let resource = self.resource(&bind);
         out.push(Action::Claim(ask, self.who.account.clone(), resource, self.who.guest));
-        State::Finishing(Box::new(Finishing { login: self, ask, step: Step::Resource }))
+        State::Finishing(Box::new(Finishing { login: self, ask, step: Step::Resource(bind) }))
     }
 
     /// XEP-0386, 3.2.1: the tag, and behind it what we make; the same for the same client, which nobody can tell its
@@ -132,18 +166,63 @@ impl Login {
     }
 
     /// Says `<success/>` and what is offered now; no new stream (XEP-0388, 2.6.1).
-    fn succeed(self, bound: Option<FullJid>, out: &mut Vec<Action>) -> State {
-        let Login { below, who, data, token, .. } = self;
-        let AwaitingFeature { negotiation, opened } = below;
+    fn succeed(self, bound: Option<(FullJid, BindRequest)>, out: &mut Vec<Action>) -> State {
+        let negotiation = &self.below.negotiation;
+        let terms = Terms::new(&negotiation.settings, self.below.opened.resumption, self.who.guest);
+        let enable = bound.as_ref().and_then(|(_, bind)| bind.enable);
+        let granted = enable.map(|enable| enable.grant(terms));
+        let mut children: Vec<Element> = self.failed.iter().cloned().collect();
+        if bound.is_some() {
+            let enabled = granted.iter().map(|(_, enabled)| enabled.clone());
+            children.push(enabled.fold(Element::new("bound", ns::BIND2), Element::with_child));
+        }
+        self.say_success(bound.as_ref().map(|(jid, _)| jid), children, out);
+        let Login { below: AwaitingFeature { negotiation, opened }, who, .. } = self;
+        out.push(Action::Write(features::authenticated(&negotiation, &opened.host, bound.is_some())));
+        out.push(Action::Order(Order::NewLimits(negotiation.settings.limits)));
+        let (account, guest) = (who.account.clone(), who.guest);
+        out.push(Action::Authenticated(Box::new(who)));
+        let Some((jid, bind)) = bound else {
+            return State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, guest, opened)));
+        };
+        out.push(Action::ClearDeadline(Deadline::Negotiation));
+        out.push(Action::SetDeadline(Deadline::Idle));
+        let settings = negotiation.settings;
+        let mut established = Established::new(settings, account, jid, opened.lang, terms);
+        if let Some((management, _)) = granted {
+            established.begin_management(management, out);
+        }
+        if bind.inactive {
+            out.push(Action::ClientActive(false));
+        }
+        State::Established(Box::new(established))
+    }
+
+    /// An earlier session goes on: no features follow, and what else was asked for is left alone (XEP-0198, 9.2).
+    fn resumed(self, request: ResumeRequest, resumed: Resumed, out: &mut Vec<Action>) -> State {
+        let Some(terms) = resuming::terms(&resumed) else {
+            return Leaving { voice: Voice::Open, session: Some(resumed.session) }.out_of_turn(out);
+        };
+        let told = request.version.resumed(resumed.h, terms.id);
+        self.say_success(Some(&resumed.session.jid), vec![told], out);
+        let Login { below: AwaitingFeature { negotiation, opened }, who, .. } = self;
+        out.push(Action::Order(Order::NewLimits(negotiation.settings.limits)));
+        let account = who.account.clone();
+        out.push(Action::Authenticated(Box::new(who)));
+        let settings = negotiation.settings;
+        let established = Established::resumed(settings, account, resumed.session, opened.lang, terms);
+        resuming::go_on(established, request.h, out)
+    }
+
+    fn say_success(&self, bound: Option<&FullJid>, children: Vec<Element>, out: &mut Vec<Action>) {
+        let Login { who, data, token, .. } = self;
         let mut success = Element::new("success", ns::SASL2);
         if let Some(data) = data {
             success.push(Element::new("additional-data", ns::SASL2).with_text(sasl::encode(&data)));
         }
-        let identifier = bound.as_ref().map_or(who.account.as_str(), |jid| jid.as_str());
+        let identifier = bound.map_or(who.account.as_str(), |jid| jid.as_str());
         success.push(Element::new("authorization-identifier", ns::SASL2).with_text(identifier));
-        if bound.is_some() {
-            success.push(Element::new("bound", ns::BIND2));
-        }
+        children.into_iter().for_each(|child| success.push(child));
         if let Some(token) = token {
             let expiry = date_time(token.expires_unix_s);
             success.push(
@@ -153,18 +232,6 @@ impl Login {
             );
         }
         speech::element(&success, out);
-        out.push(Action::Write(features::authenticated(&negotiation, &opened.host, bound.is_some())));
-        out.push(Action::Order(Order::NewLimits(negotiation.settings.limits)));
-        let (account, guest) = (who.account.clone(), who.guest);
-        out.push(Action::Authenticated(Box::new(who)));
-        let Some(jid) = bound else {
-            let bind = AwaitingBind::new(negotiation, account, guest, opened.lang);
-            return State::AwaitingBind(Box::new(bind));
-        };
-        out.push(Action::ClearDeadline(Deadline::Negotiation));
-        out.push(Action::SetDeadline(Deadline::Idle));
-        let settings = negotiation.settings;
-        State::Established(Box::new(Established::new(settings, account, jid, opened.lang)))
     }
 
     pub(crate) fn fail(self, failure: SaslFailure, reasons: Vec<Element>, out: &mut Vec<Action>) -> State {
@@ -191,11 +258,11 @@ pub struct Finishing {
     step: Step,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Keys,
     Tokens,
-    Resource,
+    Session(ResumeRequest),
+    Resource(BindRequest),
 }
 
 impl Finishing {
@@ -220,12 +287,16 @@ impl Finishing {
                 login.fail(SaslFailure::TemporaryAuthFailure, Vec::new(), out)
             }
             (Step::Tokens, Answer::Unavailable(_)) => login.go_on(out),
-            (Step::Resource, Answer::Claimed(Ok(jid))) => login.succeed(Some(jid), out),
-            (Step::Resource, Answer::Claimed(Err(ClaimRefused::AccountGone))) => {
-                Leaving { voice: Voice::Open, session: None }.account_gone(out)
-            }
-            (Step::Resource, Answer::Claimed(Err(refused))) => login.no_resource(refused, out),
-            (Step::Resource, Answer::Unavailable(_)) => login.no_resource(ClaimRefused::Unavailable, out),
+            (Step::Session(request), Answer::Resumed(answer)) => match *answer {
+                Ok(resumed) => login.resumed(request, resumed, out),
+                Err(ResumeRefused::AccountGone) => account_gone(out),
+                Err(ResumeRefused::NotFound(h)) => login.not_resumed(request, h, out),
+            },
+            (Step::Session(request), Answer::Unavailable(_)) => login.not_resumed(request, None, out),
+            (Step::Resource(bind), Answer::Claimed(Ok(jid))) => login.succeed(Some((jid, bind)), out),
+            (Step::Resource(_), Answer::Claimed(Err(ClaimRefused::AccountGone))) => account_gone(out),
+            (Step::Resource(_), Answer::Claimed(Err(refused))) => login.no_resource(refused, out),
+            (Step::Resource(_), Answer::Unavailable(_)) => login.no_resource(ClaimRefused::Unavailable, out),
             _ => Leaving { voice: Voice::Open, session: None }.out_of_turn(out),
         }
     }
@@ -244,6 +315,10 @@ impl Login {
         ];
         self.fail(SaslFailure::TemporaryAuthFailure, reasons, out)
     }
+}
+
+fn account_gone(out: &mut Vec<Action>) -> State {
+    Leaving { voice: Voice::Open, session: None }.account_gone(out)
 }
 
 impl From<Finishing> for Leaving {

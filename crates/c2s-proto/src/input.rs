@@ -3,8 +3,11 @@
 use rjabberd_xml::{Fragment, Header, XmlError};
 use rjabberd_xmpp::{
     FullJid, Stanza,
+    management::{ResumptionId, TooHigh},
     sasl::{Credentials, FastToken, SecureChannel, Tokens, Verdict},
 };
+
+use crate::Session;
 
 /// The number of a question; an answer with another number than the one awaited is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +18,8 @@ pub struct Ask(pub u32);
 pub struct Fresh {
     /// An identifier for a stream that opens now (RFC 6120, 4.7.3): unpredictable.
     pub stream_id: String,
+    /// By what the session of that stream may be resumed (XEP-0198, 5).
+    pub resumption: ResumptionId,
 }
 
 /// Why a connection ended without `</stream:stream>`.
@@ -37,6 +42,24 @@ pub struct Unavailable;
 /// A token that was about to be used is not there any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenGone;
+
+/// A session that goes on.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The session.
+    pub session: Session,
+    /// What it has handled of what its client sent.
+    pub h: u32,
+}
+
+/// Why a session does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeRefused {
+    /// There is none such; what it had handled, where that is still known.
+    NotFound(Option<u32>),
+    /// The account is gone or disabled.
+    AccountGone,
+}
 
 /// Why a resource was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +98,8 @@ pub enum Answer {
     KeysStored(bool),
     /// To `Claim`: the full JID that is bound now.
     Claimed(Result<FullJid, ClaimRefused>),
+    /// To `Resume`.
+    Resumed(Box<Result<Resumed, ResumeRefused>>),
     /// To `Route` of a request that could not be answered at once, or to `AskRegistration`: what to write.
     /// `None` where the reply goes another way or there is none.
     Reply(Option<Stanza>),
@@ -89,8 +114,10 @@ pub enum ControlInput {
     Replaced,
     /// An operator ended the session: `policy-violation` with a text.
     Kicked,
-    /// The session's queues are full: `resource-constraint`.
+    /// The session's queues are full: `resource-constraint`, or its connection is given up where it can be resumed.
     Overflowed,
+    /// A session that waits to be resumed gives way to a new one.
+    Evicted,
     /// The account was removed: `not-authorized`.
     AccountRemoved,
     /// The password changed, or the account was disabled: `not-authorized`.
@@ -121,6 +148,12 @@ pub enum Input {
     Answered(Ask, Answer),
     /// The shell could not answer the last `Route` at once: its `Reply` comes later under this number.
     RouteDeferred(Ask),
+    /// The client has acknowledged more than it was sent.
+    HandledTooHigh(TooHigh),
+    /// So much of what the client sent is not safe yet that no more can be noted.
+    TooMuchHeld,
+    /// What waits for the client's acknowledgement is more than is kept: the session cannot be resumed any more.
+    WindowPassed,
     /// A deadline that was set has passed.
     DeadlinePassed(Deadline),
     /// Control.

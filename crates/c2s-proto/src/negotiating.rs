@@ -11,6 +11,7 @@ use rjabberd_xml::{Element, Fragment, Header};
 use rjabberd_xmpp::{
     BareJid, Condition, IqType, Stanza, StanzaError, StanzaKind, StreamCondition, StreamError, StreamHeader,
     address::{normalise_domain, parse},
+    management::ResumptionId,
     ns,
     sasl::{SaslFailure, SecureChannel},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Opened {
     pub(crate) from: Option<BareJid>,
     /// The identifier of the stream.
     pub(crate) id: String,
+    /// By what its session may be resumed.
+    pub(crate) resumption: ResumptionId,
 }
 
 impl Opened {
@@ -93,6 +96,7 @@ impl Opened {
             lang: header.lang,
             from: header.from.map(|from| from.into_bare()),
             id: fresh.stream_id.clone(),
+            resumption: fresh.resumption,
         })
     }
 
@@ -311,7 +315,7 @@ impl AwaitingRestart {
             Err(error) => return refusal(header, &negotiation.settings, fresh).stream_error(error, out),
         };
         opened.answer(&features::authenticated(&negotiation, &opened.host, false), out);
-        State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, guest, opened.lang)))
+        State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, guest, opened)))
     }
 }
 

@@ -12,8 +12,8 @@ use rjabberd_xmpp::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Action, State, authenticating::Said, closing::Leaving, features, negotiating::AwaitingFeature,
-    offers::Offer, speech,
+    Action, State, authenticating::Said, closing::Leaving, features, management::EnableRequest,
+    negotiating::AwaitingFeature, offers::Offer, resuming::ResumeRequest, speech,
 };
 
 /// Most characters that are kept of what a client says of itself.
@@ -28,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) client: Option<ClientId>,
     /// What it says that it is, for the log.
     pub(crate) software: Option<String>,
+    /// An earlier session (XEP-0198, 9.2).
+    pub(crate) resume: Option<ResumeRequest>,
     /// A resource.
     pub(crate) bind: Option<BindRequest>,
     /// A token for the next time.
@@ -44,6 +46,10 @@ pub(crate) struct Request {
 pub(crate) struct BindRequest {
     /// What the resource is to begin with.
     pub(crate) tag: Option<String>,
+    /// Stanzas are to be counted (XEP-0198, 9.1).
+    pub(crate) enable: Option<EnableRequest>,
+    /// Nobody uses the client (XEP-0352).
+    pub(crate) inactive: bool,
 }
 
 /// A request that cannot be followed.
@@ -75,8 +81,11 @@ impl Request {
         let request = Request {
             client: agent.and_then(|agent| agent.attribute("id")).and_then(ClientId::parse),
             software: agent.and_then(|agent| agent.child("software", ns::SASL2)).map(name_of),
+            resume: ResumeRequest::within(&element),
             bind: child("bind", ns::BIND2).map(|bind| BindRequest {
                 tag: bind.child("tag", ns::BIND2).map(Element::text).filter(|tag| !tag.is_empty()),
+                enable: EnableRequest::within(bind),
+                inactive: bind.child("inactive", ns::CLIENT_STATE).is_some(),
             }),
             token: child("request-token", ns::FAST)
                 .and_then(|request| request.attribute("mechanism"))

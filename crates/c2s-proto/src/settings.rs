@@ -61,4 +61,6 @@ pub struct Settings {
     pub directed_presence_max: usize,
     /// Seconds of silence after which a client is pinged, announced by XEP-0478.
     pub idle_s: u32,
+    /// Seconds that a session without connection can be resumed (XEP-0198, 5); 0: none can.
+    pub resumption_s_max: u32,
 }

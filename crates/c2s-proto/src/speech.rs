@@ -1,4 +1,4 @@
-//! What the machine says to the client, as [`Action::Write`]: its header, elements, stanzas.
+//! What the machine says to the client: its header and elements, as [`Action::Write`], and stanzas.
 //!
 //! It decides nothing, and it ends no stream (`closing` does).
 
@@ -28,7 +28,7 @@ pub(crate) fn element(element: &Element, out: &mut Vec<Action>) {
 pub(crate) fn stanza(stanza: &Stanza, out: &mut Vec<Action>) {
     let mut bytes = BytesMut::new();
     stanza.write(&mut bytes);
-    out.push(Action::Write(bytes.freeze()));
+    out.push(Action::WriteStanza(bytes.freeze()));
 }
 
 /// Answers a stanza with an error, unless it may not be answered (RFC 6120, 8.3.1).

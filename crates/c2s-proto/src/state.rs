@@ -6,17 +6,20 @@
 use std::{fmt, sync::Arc};
 
 use rjabberd_xml::Fragment;
-use rjabberd_xmpp::{BareJid, FullJid, Jid, StreamError, ns};
+use rjabberd_xmpp::{BareJid, FullJid, Jid, StreamCondition, StreamError, management::TooHigh, ns};
 
 use crate::{
-    Action, Answer, Ask, CloseReason, Deadline, Fresh, Input, Settings,
+    Action, Answer, Ask, CloseReason, ControlInput, Deadline, Fresh, Input, Settings,
     authenticating::{AwaitingResponse, Checking, LookingUp},
     binding::{AwaitingBind, Claiming},
     closing::{Leaving, Voice, after_close},
     established::Established,
     finishing::Finishing,
+    hibernated,
+    management::Management,
     negotiating::{AwaitingFeature, AwaitingHeader, AwaitingRestart, StartingTls},
     registering::Registering,
+    resuming::Resuming,
     upgrading::AwaitingTask,
 };
 
@@ -29,6 +32,8 @@ pub struct Session {
     pub priority: Option<i8>,
     /// Who got directed presence (RFC 6121, 4.6) and is owed unavailable.
     pub directed: Vec<Jid>,
+    /// Stanzas are counted (XEP-0198).
+    pub management: Option<Box<Management>>,
 }
 
 /// A client's stream; each state is named for what it waits for.
@@ -57,10 +62,15 @@ pub enum State {
     AwaitingBind(Box<AwaitingBind>),
     /// The session table's word on a resource.
     Claiming(Box<Claiming>),
+    /// An earlier session.
+    Resuming(Box<Resuming>),
     /// Stanzas.
     Established(Box<Established>),
     /// The answer to an iq of the client's own; its other elements wait, deliveries go on.
     Deferred(Box<Established>, Ask),
+    /// To be resumed: the connection is gone. With the answer that the session still waits for, or with
+    /// [`hibernated::NOTHING`].
+    Hibernated(Box<Established>, Ask),
     /// The end of the connection: our last word is said.
     Closing(CloseReason),
     /// Nothing.
@@ -108,15 +118,27 @@ impl State {
         match self {
             State::Closing(reason) => return after_close(reason, &input),
             State::Closed(reason) => return State::Closed(reason),
+            State::Hibernated(state, ask) => return hibernated::on(state, ask, input, out),
             _ => (),
         }
         match input {
             Input::StreamEnded => Leaving::from(self).ended_by_client(out),
-            Input::ConnectionLost(reason) => Leaving::from(self).lost(CloseReason::Lost(reason), out),
+            Input::ConnectionLost(reason) => self.lost(CloseReason::Lost(reason), out),
             Input::XmlRefused(error, fresh) => {
                 Leaving::from(self).named(fresh).stream_error(StreamError::from(&error), out)
             }
+            // What waits for a client that does not read waits for its next connection.
+            Input::Control(ControlInput::Overflowed) if self.is_resumable() => {
+                self.lost(CloseReason::Overflowed, out)
+            }
             Input::Control(control) => Leaving::from(self).ordered(control, out),
+            Input::HandledTooHigh(too_high) => self.handled_too_high(too_high, out),
+            Input::TooMuchHeld => {
+                let error = StreamError::new(StreamCondition::ResourceConstraint)
+                    .with_text("Too much of what was sent is not stored yet");
+                Leaving::from(self).stream_error(error, out)
+            }
+            Input::WindowPassed => self.cannot_resume(out),
             Input::DeadlinePassed(deadline) => self.deadline_passed(deadline, out),
             Input::HeaderRead(header, fresh) => match self {
                 State::AwaitingHeader(state) => state.header(&header, fresh, out),
@@ -164,9 +186,44 @@ impl State {
             State::Finishing(state) => state.answered(answer, out),
             State::Registering(state) => state.answered(answer, out),
             State::Claiming(state) => state.answered(answer, out),
+            State::Resuming(state) => state.answered(answer, out),
             State::Deferred(state, _) => state.answered(answer, out),
             other => other,
         }
+    }
+
+    /// The connection is gone. A session that can be resumed waits for that.
+    fn lost(self, reason: CloseReason, out: &mut Vec<Action>) -> State {
+        match self {
+            State::Established(state) if state.resumption().is_some() => {
+                hibernated::begin(state, hibernated::NOTHING, reason, out)
+            }
+            State::Deferred(state, ask) if state.resumption().is_some() => {
+                hibernated::begin(state, ask, reason, out)
+            }
+            other => Leaving::from(other).lost(reason, out),
+        }
+    }
+
+    fn is_resumable(&self) -> bool {
+        match self {
+            State::Established(state) | State::Deferred(state, _) => state.resumption().is_some(),
+            _ => false,
+        }
+    }
+
+    fn handled_too_high(self, too_high: TooHigh, out: &mut Vec<Action>) -> State {
+        match self {
+            State::Established(state) | State::Deferred(state, _) => state.handled_too_high(too_high, out),
+            other => Leaving::from(other).out_of_turn(out),
+        }
+    }
+
+    fn cannot_resume(mut self, out: &mut Vec<Action>) -> State {
+        if let State::Established(state) | State::Deferred(state, _) = &mut self {
+            state.forget_resumption(out);
+        }
+        self
     }
 
     /// A deadline that no longer holds has passed while it was taken back.
@@ -185,12 +242,24 @@ impl State {
                 state.idle(out);
                 State::Deferred(state, ask)
             }
-            (Deadline::PingAnswer, State::Established(state)) => state.unanswered(out),
+            (Deadline::PingAnswer, State::Established(state)) if state.is_unanswered() => {
+                State::Established(state).lost(CloseReason::TimedOut(deadline), out)
+            }
             (Deadline::PingAnswer, State::Deferred(state, ask)) => {
                 state.unheard(out);
                 State::Deferred(state, ask)
             }
-            (Deadline::Header | Deadline::Idle | Deadline::PingAnswer, state) => state,
+            (Deadline::Acknowledgement, state @ (State::Established(_) | State::Deferred(..))) => {
+                state.lost(CloseReason::TimedOut(deadline), out)
+            }
+            (
+                Deadline::Header
+                | Deadline::Idle
+                | Deadline::PingAnswer
+                | Deadline::Acknowledgement
+                | Deadline::Resumption,
+                state,
+            ) => state,
         }
     }
 
@@ -202,7 +271,8 @@ impl State {
             State::Finishing(state) => state.ask == ask,
             State::Registering(state) => state.ask == ask,
             State::Claiming(state) => state.ask == ask,
-            State::Deferred(_, awaited) => *awaited == ask,
+            State::Resuming(state) => state.ask == ask,
+            State::Deferred(_, awaited) | State::Hibernated(_, awaited) => *awaited == ask,
             _ => false,
         }
     }
@@ -230,15 +300,17 @@ impl State {
             | State::Finishing(_)
             | State::Registering(_)
             | State::Claiming(_)
+            | State::Resuming(_)
             | State::Deferred(..)
+            | State::Hibernated(..)
             | State::Closing(_)
             | State::Closed(_) => false,
         }
     }
 
-    /// Whether stanzas from others may be written to the client.
+    /// Whether stanzas from others are for this session: to be written to the client, or to wait for its next connection.
     pub fn wants_delivery(&self) -> bool {
-        matches!(self, State::Established(_) | State::Deferred(..))
+        matches!(self, State::Established(_) | State::Deferred(..) | State::Hibernated(..))
     }
 
     /// The name of the state, for logs and metrics.
@@ -256,8 +328,10 @@ impl State {
             State::AwaitingRestart(_) => "awaiting_restart",
             State::AwaitingBind(_) => "awaiting_bind",
             State::Claiming(_) => "claiming",
+            State::Resuming(_) => "resuming",
             State::Established(_) => "established",
             State::Deferred(..) => "deferred",
+            State::Hibernated(..) => "hibernated",
             State::Closing(_) => "closing",
             State::Closed(_) => "closed",
         }
@@ -266,7 +340,9 @@ impl State {
     /// The session, once bound, until it ended.
     pub fn session(&self) -> Option<&Session> {
         match self {
-            State::Established(state) | State::Deferred(state, _) => Some(&state.session),
+            State::Established(state) | State::Deferred(state, _) | State::Hibernated(state, _) => {
+                Some(&state.session)
+            }
             _ => None,
         }
     }
@@ -277,7 +353,10 @@ impl State {
             State::AwaitingRestart(state) => Some(&state.account),
             State::AwaitingBind(state) => Some(&state.account),
             State::Claiming(state) => Some(&state.bind.account),
-            State::Established(state) | State::Deferred(state, _) => Some(&state.account),
+            State::Resuming(state) => Some(&state.bind.account),
+            State::Established(state) | State::Deferred(state, _) | State::Hibernated(state, _) => {
+                Some(&state.account)
+            }
             _ => None,
         }
     }
@@ -298,7 +377,9 @@ impl From<State> for Leaving {
             State::AwaitingRestart(state) => (*state).into(),
             State::AwaitingBind(state) => (*state).into(),
             State::Claiming(state) => (*state).into(),
+            State::Resuming(state) => (*state).into(),
             State::Established(state) | State::Deferred(state, _) => (*state).into(),
+            State::Hibernated(state, _) => Leaving { voice: Voice::Mute, ..(*state).into() },
             State::Closing(_) | State::Closed(_) => Leaving { voice: Voice::Mute, session: None },
         }
     }

@@ -243,7 +243,7 @@ impl C2s {
             // Its text is not the machine's.
             Some(long @ Response::Long(_)) => {
                 if self.state.as_ref().is_some_and(|state| state.wants_delivery()) {
-                    self.write_response(long);
+                    self.write_response(long, context);
                 }
                 None
             }
@@ -271,15 +271,29 @@ impl C2s {
         guest: bool,
         context: &mut Context<Self>,
     ) {
+        let resource = match resource {
+            Resource::Made { prefix } => session_manager::Resource::Made { prefix },
+            Resource::Named(name) => session_manager::Resource::Named(name),
+            Resource::Own(name) => session_manager::Resource::Own(name),
+        };
+        let answer = self.ask_for_seat(account, resource, guest);
+        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
+            c2s.contain_in_future(context, |c2s, context| c2s.claimed(ask, answer, context));
+        }));
+    }
+
+    /// Asks the session manager for a place in the table.
+    pub(crate) fn ask_for_seat(
+        &mut self,
+        account: BareJid,
+        resource: session_manager::Resource,
+        guest: bool,
+    ) -> impl Future<Output = Option<Result<Bound, session_manager::ClaimRefused>>> + 'static {
         let (reply, answer) = reply();
         let claims = self.shared.sessions.of(&account).claim.clone();
         let claim = Claim {
             account,
-            resource: match resource {
-                Resource::Made { prefix } => session_manager::Resource::Made { prefix },
-                Resource::Named(name) => session_manager::Resource::Named(name),
-                Resource::Own(name) => session_manager::Resource::Own(name),
-            },
+            resource,
             guest,
             epoch: self.epoch,
             deliver: self.door.port(),
@@ -289,10 +303,7 @@ impl C2s {
         let sent = claims.send(claim).is_ok();
         self.claiming = true;
         let answer = answer.within(self.shared.times.ask);
-        let answer = async move { if sent { answer.await.ok() } else { None } };
-        context.spawn(answer.into_actor(self).map(move |answer, c2s, context| {
-            c2s.contain_in_future(context, |c2s, context| c2s.claimed(ask, answer, context));
-        }));
+        async move { if sent { answer.await.ok() } else { None } }
     }
 
     fn claimed(
@@ -321,6 +332,8 @@ impl C2s {
                 session_manager::ClaimRefused::Conflict => ClaimRefused::Conflict,
                 session_manager::ClaimRefused::TooManySessions => ClaimRefused::TooManySessions,
                 session_manager::ClaimRefused::AccountGone => ClaimRefused::AccountGone,
+                // Of a claim that asked for a session; this one did not.
+                session_manager::ClaimRefused::NotResumable(_) => ClaimRefused::Unavailable,
             }),
             None => Err(ClaimRefused::Unavailable),
         };
@@ -332,7 +345,7 @@ impl C2s {
         if std::mem::take(&mut self.hand_over_early) {
             self.hand_over(context);
         }
-        self.drain_spill();
+        self.drain_spill(context);
         self.pump(context);
     }
 }

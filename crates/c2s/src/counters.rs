@@ -17,9 +17,26 @@ pub struct Counters {
     closed: Mutex<BTreeMap<String, u64>>,
     sasl: Mutex<BTreeMap<String, u64>>,
     stalled: AtomicU64,
+    managed: AtomicU64,
+    hibernated: AtomicU64,
+    resumed: AtomicU64,
+    window_passed: AtomicU64,
     held: AtomicU64,
     /// Of log lines on streams that ended without a session.
     pub(crate) strangers: LineQuota,
+}
+
+/// What stream management came to (XEP-0198).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ManagementSnapshot {
+    /// Streams that count their stanzas.
+    pub managed: u64,
+    /// Connections that were lost and left a session behind to be resumed.
+    pub hibernated: u64,
+    /// Sessions that were.
+    pub resumed: u64,
+    /// Sessions that could not be resumed any more, because more waited for their acknowledgement than is kept.
+    pub window_passed: u64,
 }
 
 impl Default for Counters {
@@ -28,6 +45,10 @@ impl Default for Counters {
             closed: Mutex::default(),
             sasl: Mutex::default(),
             stalled: AtomicU64::default(),
+            managed: AtomicU64::default(),
+            hibernated: AtomicU64::default(),
+            resumed: AtomicU64::default(),
+            window_passed: AtomicU64::default(),
             held: AtomicU64::default(),
             strangers: LineQuota::new(STRANGERS_LOGGED_MAX),
         }
@@ -45,6 +66,32 @@ impl Counters {
 
     pub(crate) fn stalled(&self) {
         self.stalled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn managed(&self) {
+        self.managed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn hibernated(&self) {
+        self.hibernated.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn resumed(&self) {
+        self.resumed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn window_passed(&self) {
+        self.window_passed.fetch_add(1, Relaxed);
+    }
+
+    /// What stream management came to.
+    pub fn management(&self) -> ManagementSnapshot {
+        ManagementSnapshot {
+            managed: self.managed.load(Relaxed),
+            hibernated: self.hibernated.load(Relaxed),
+            resumed: self.resumed.load(Relaxed),
+            window_passed: self.window_passed.load(Relaxed),
+        }
     }
 
     pub(crate) fn held(&self) {

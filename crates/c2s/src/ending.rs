@@ -6,10 +6,10 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use rjabberd_actors::reply;
 use rjabberd_c2s_proto::{CloseReason, ControlInput, Input, Session};
-use rjabberd_session_manager::{Handed, Parcel, Release, Released, Seat};
+use rjabberd_session_manager::{Estate, Handed, Parcel, Release, Released, Seat};
 use rjabberd_xmpp::{FullJid, Jid, PresenceType, Stanza, StanzaKind};
 
-use crate::{C2s, messages::Tick, redact};
+use crate::{C2s, managed::Suspended, messages::Tick, redact, reticence::Reticent};
 
 /// How often an ending session looks whether its mailbox is empty, should nothing else tell.
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,6 +26,8 @@ pub(crate) struct Ending {
     hands_over: bool,
     /// Taken and not written, in order.
     leftover: VecDeque<Arc<Parcel>>,
+    /// What goes on if the session is resumed.
+    estate: Option<Box<dyn Estate>>,
     stage: Stage,
     /// How often the session manager was asked to remove the row.
     rounds: u32,
@@ -58,16 +60,18 @@ pub(crate) struct Succession {
     directed: Vec<Jid>,
     /// For the one after: taken and not begun to be written when the resource was asked for.
     handing: VecDeque<Arc<Parcel>>,
+    /// What goes over to the connection that resumes the session.
+    pub(crate) suspended: Option<Box<Suspended>>,
 }
 
 impl C2s {
     /// Takes a stanza from somebody else.
-    pub(crate) fn take_delivery(&mut self, parcel: Arc<Parcel>) {
+    pub(crate) fn take_delivery(&mut self, parcel: Arc<Parcel>, context: &mut Context<Self>) {
         if let Some(ending) = self.ending.as_mut().filter(|ending| ending.stage == Stage::Emptying) {
             ending.leftover.push_back(parcel);
             return;
         }
-        if self.phase != crate::Phase::Open
+        if !matches!(self.phase, crate::Phase::Open | crate::Phase::Hibernated)
             || !self.state.as_ref().is_some_and(|state| state.wants_delivery())
         {
             // Dropped here, it finds its way back.
@@ -80,7 +84,19 @@ impl C2s {
             let text = redact::stanza(parcel.stanza());
             log::debug!(target: "c2s:send", "{} Send XML on stream = \"{text}\"", self.alive);
         }
-        self.outbox.push_parcel(parcel);
+        match self.errands.as_mut().and_then(|errands| errands.reticence.as_mut()) {
+            None => self.send(parcel, context),
+            Some(reticence) => match reticence.take(parcel) {
+                Reticent::Held => {}
+                Reticent::Now(parcels) => parcels.into_iter().for_each(|parcel| self.send(parcel, context)),
+            },
+        }
+    }
+
+    /// Puts a stanza of somebody else's into the outbox.
+    pub(crate) fn send(&mut self, parcel: Arc<Parcel>, context: &mut Context<Self>) {
+        let noted = self.outbox.push_parcel(parcel);
+        self.noted(noted, context);
         if self.outbox.len() >= self.shared.outbox_bytes_max
             && let Some(seat) = &self.seat
             && !seat.is_spilling()
@@ -112,7 +128,7 @@ impl C2s {
         if self.ending.is_some() {
             self.check_ending(context);
         } else {
-            self.drain_spill();
+            self.drain_spill(context);
         }
     }
 
@@ -124,7 +140,7 @@ impl C2s {
     }
 
     /// Takes what spilled, once the mailbox is empty and the client has read most of what it was sent.
-    pub(crate) fn drain_spill(&mut self) {
+    pub(crate) fn drain_spill(&mut self, context: &mut Context<Self>) {
         let low = self.shared.outbox_bytes_max / 4;
         if self.is_taking() {
             // What is newer than the messages that wait is written behind them.
@@ -137,7 +153,7 @@ impl C2s {
         while seat.is_spilling() && !seat.awaits_older() && seat.depth() == 0 && self.outbox.len() <= low {
             let (parcels, open) = seat.drain(low.max(1));
             for parcel in parcels {
-                self.take_delivery(parcel);
+                self.take_delivery(parcel, context);
             }
             if open {
                 return;
@@ -152,18 +168,34 @@ impl C2s {
             self.hand_over_early = self.ending.is_none();
             return;
         }
-        self.succession.get_or_insert_default().handing = self.outbox.take_unwritten();
+        self.flush_held(context);
+        let suspended = self.suspend();
+        let handing = self.outbox.take_unwritten();
+        let succession = self.succession.get_or_insert_default();
+        (succession.handing, succession.suspended) = (handing, suspended);
         self.feed(Input::Control(ControlInput::Replaced), context);
     }
 
     /// The machine says that its session ends.
     pub(crate) fn end_session(&mut self, session: Session, reason: CloseReason, context: &mut Context<Self>) {
+        self.flush_held(context);
+        self.remember_handled(reason);
         self.stop_taking();
         let Some(seat) = self.seat.take() else { return };
         seat.show().set_directed(None);
+        let inherited = self.take_inherited();
+        let suspended = self.succession.as_mut().and_then(|succession| succession.suspended.take());
+        let estate = suspended.map(|mut suspended| {
+            suspended.session = session.clone();
+            suspended.session.directed.extend(inherited.iter().cloned());
+            suspended as Box<dyn Estate>
+        });
+        self.succession.iter_mut().for_each(|succession| succession.directed.clone_from(&inherited));
         if reason == CloseReason::Replaced {
             seat.hold();
-            seat.withdraw();
+            if estate.is_none() {
+                seat.withdraw();
+            }
         } else {
             seat.end();
             // Before the resource is free: whoever takes it then is not taken for this session.
@@ -180,7 +212,8 @@ impl C2s {
         };
         let hands_over = reason == CloseReason::Replaced;
         let stage = Stage::Emptying;
-        self.ending = Some(Box::new(Ending { seat, session, hands_over, leftover, stage, rounds: 0 }));
+        self.ending =
+            Some(Box::new(Ending { seat, session, hands_over, leftover, estate, stage, rounds: 0 }));
         self.check_ending(context);
     }
 
@@ -237,8 +270,9 @@ impl C2s {
             ending.stage = Stage::Done;
             let mut directed = std::mem::take(&mut ending.session.directed);
             let queue = std::mem::take(&mut ending.leftover);
+            let estate = ending.estate.take();
             directed.extend(self.take_inherited());
-            let handed = Handed { directed, queue };
+            let handed = Handed { directed, queue, estate };
             // The session manager lives as long as the server.
             let _gone = self.shared.sessions.of_session(seat.jid()).released.send(Released { seat, handed });
             self.stop_when_done(context);
@@ -300,7 +334,7 @@ impl C2s {
 
     pub(crate) fn inherit(&mut self, handed: Option<Handed>) {
         if let Some(Handed { directed, .. }) = handed.filter(|handed| !handed.directed.is_empty()) {
-            self.succession = Some(Box::new(Succession { directed, handing: VecDeque::new() }));
+            self.succession = Some(Box::new(Succession { directed, ..Succession::default() }));
         }
     }
 

@@ -7,10 +7,14 @@
 mod asking;
 mod counters;
 mod ending;
+mod managed;
+mod managing;
 pub mod messages;
 mod outbox;
 mod presence;
 mod redact;
+mod resuming;
+mod reticence;
 mod shared;
 mod shell;
 mod taking;
@@ -31,14 +35,16 @@ use rjabberd_receiver::{
 use rjabberd_session_manager::{Control, Deliver, Seat};
 use rjabberd_transport::{Accepted, Transport};
 use rjabberd_xml::XmlError;
+use rjabberd_xmpp::management::ResumptionId;
 
-pub use counters::Counters;
+pub use counters::{Counters, ManagementSnapshot};
 pub use redact::show_bodies;
 pub use shared::{Attempt, Connections, LoginBrake, NoBrake, Shaping, Shared, Times, Vouch};
 
 use ending::{Ending, Succession};
 use messages::Tick;
 use outbox::Outbox;
+use reticence::Reticence;
 use taking::Taking;
 
 /// Counters of all client streams' actors.
@@ -86,7 +92,8 @@ pub struct C2s {
     refused: Option<XmlError>,
     close_reason: Option<CloseReason>,
     alive: Alive,
-    _admission: Box<dyn Any + Send>,
+    /// Counts the connection; a session without one is not counted.
+    admission: Box<dyn Any + Send>,
 }
 
 // Every idle session has one; a few bytes more and its task is 128 larger (docs/decisions/0010-small-when-idle.md).
@@ -97,6 +104,8 @@ const _: () = assert!(size_of::<C2s>() <= 440);
 enum Phase {
     /// Reads and writes.
     Open,
+    /// There is none: the session waits for the next (XEP-0198, 5).
+    Hibernated,
     /// Writes what is left, then shuts down.
     Closing(CloseReason),
     /// Nothing is written any more.
@@ -120,7 +129,7 @@ struct Errands {
     /// Messages that waited for the account are being taken.
     taking: Option<Taking>,
     /// The client's last message is on its way into the store: no request is answered before that is done.
-    committing: Option<BoxFuture<'static, ()>>,
+    committing: Option<BoxFuture<'static, rjabberd_router::Committed>>,
     /// How many are, since all were.
     committing_count: usize,
     /// The store did not answer: when messages are asked for again.
@@ -129,6 +138,16 @@ struct Errands {
     appear_again: Option<Timer>,
     /// The contacts think that the session is available, because the one before it was.
     owed: Option<Timer>,
+    /// When the client is asked what it has handled.
+    request: Option<Timer>,
+    /// By when it has to answer.
+    acknowledgement: Option<Timer>,
+    /// When nobody can resume the session any more.
+    resumption: Option<Timer>,
+    /// Messages of the account's own store up to this number were taken before the session was resumed.
+    taken: i64,
+    /// Nobody uses the client: what waits for that.
+    reticence: Option<Box<Reticence>>,
 }
 
 impl C2s {
@@ -137,7 +156,8 @@ impl C2s {
     }
 
     fn is_taking(&self) -> bool {
-        self.errands.as_ref().is_some_and(|errands| errands.taking.is_some())
+        let taking = self.errands.as_ref().and_then(|errands| errands.taking.as_ref());
+        taking.is_some_and(|taking| !taking.arriving)
     }
 }
 
@@ -195,7 +215,7 @@ impl C2s {
                 refused: None,
                 close_reason: None,
                 alive,
-                _admission: admission,
+                admission,
             }
         });
     }
@@ -247,7 +267,7 @@ impl C2s {
 
 /// Chance for the machine.
 fn fresh() -> Fresh {
-    Fresh { stream_id: format!("{:032x}", rand::random::<u128>()) }
+    Fresh { stream_id: format!("{:032x}", rand::random::<u128>()), resumption: ResumptionId(rand::random()) }
 }
 
 impl Actor for C2s {
@@ -291,7 +311,7 @@ impl Handler<Mail<Deliver>> for C2s {
         let (Deliver(parcel), _handling) = mail.open();
         let bytes = parcel.bytes();
         self.contain(context, |c2s, context| {
-            c2s.take_delivery(parcel);
+            c2s.take_delivery(parcel, context);
             c2s.after_delivery(context);
         });
         self.spend(bytes, context);

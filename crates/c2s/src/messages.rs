@@ -23,6 +23,8 @@ pub enum Tick {
     Owed,
     /// Time to ask again to have the row removed.
     Release,
+    /// Time to ask the client what it has handled (XEP-0198).
+    Request,
     /// Time to look again whether the mailbox is empty, so that the session can end.
     Ending,
 }

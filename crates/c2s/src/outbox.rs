@@ -1,14 +1,17 @@
 //! What waits to be written to one client: bytes in order, and whose stanzas they are.
 //!
-//! Pure. A parcel is delivered when its last byte was written; what was not written whole can be taken out again, at a
-//! stanza's boundary, to be handed over or to find its way back. Empty, it owns no buffer: the next of this thread that
-//! has something to write gets it.
+//! Pure. A parcel has arrived when its last byte was written, or, with stream management, when the client says so; what
+//! has not can be taken out again, at a stanza's boundary, to be handed over or to find its way back. Empty, it owns no
+//! buffer: the next of this thread that has something to write gets it.
 
 use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
 use rjabberd_router::Long;
 use rjabberd_session_manager::Parcel;
+use rjabberd_xmpp::management::TooHigh;
+
+use crate::managed::{Managed, Noted, What};
 
 /// Bytes and parcels that wait to be written.
 #[derive(Default)]
@@ -17,8 +20,10 @@ pub(crate) struct Outbox {
     /// Position in the stream of the buffer's first byte.
     written: u64,
     entries: VecDeque<Entry>,
-    /// The number of the last message of the account's own store that was written whole.
+    /// The number of the last message of the account's own store that has arrived.
     message: i64,
+    /// Stream management.
+    managed: Option<Box<Managed>>,
     /// What is made while it is written; everything newer waits behind it.
     making: Option<Box<Making>>,
 }
@@ -28,14 +33,21 @@ struct Making {
     long: Long,
     /// Position in the stream of its first byte.
     start: u64,
+    /// With stream management: what was made so far.
+    made: BytesMut,
+    /// How many it is: a page of an archive is many.
+    stanzas: usize,
     behind: VecDeque<Behind>,
     bytes: usize,
 }
 
 enum Behind {
-    Own(Bytes, i64),
+    /// No stanza.
+    Word(Bytes),
+    Stanza(Bytes, i64),
     Parcel(Arc<Parcel>),
     Long(Long),
+    Manage(Box<Managed>),
 }
 
 /// Where in the stream some bytes stand that must not be cut: a parcel's, or our own.
@@ -45,6 +57,8 @@ struct Entry {
     parcel: Option<Arc<Parcel>>,
     /// The number of a message of the account's own store; 0 where it is none.
     message: i64,
+    /// It waits for its acknowledgement too, which says that it has arrived.
+    kept: bool,
 }
 
 /// The buffers of an outbox that has become empty.
@@ -56,6 +70,9 @@ struct Buffers {
 
 /// Bytes of a long answer that are made at a time; more when half of them are written.
 const MADE_BYTES: usize = 32 * 1024;
+
+/// Bytes of a long answer that are made for a session without connection; one that is longer goes over to no other.
+const MADE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A buffer over that size is not kept.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -106,9 +123,23 @@ impl Outbox {
         self.making.is_some()
     }
 
-    /// The number of the last message of the account's own store that was written whole.
+    /// The number of the last message of the account's own store that has arrived.
     pub(crate) fn message(&self) -> i64 {
         self.message
+    }
+
+    /// Stream management, once it is on.
+    pub(crate) fn managed(&mut self) -> Option<&mut Managed> {
+        self.managed.as_deref_mut()
+    }
+
+    /// The same, to look at.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.managed.is_some()
+    }
+
+    fn is_mute(&self) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.mute)
     }
 
     /// What to write next.
@@ -116,70 +147,274 @@ impl Outbox {
         &self.buffer
     }
 
+    /// Bytes of our own that are no stanza.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.push_message(bytes, 0);
+        if let Some(making) = &mut self.making {
+            making.bytes += bytes.len();
+            making.behind.push_back(Behind::Word(Bytes::copy_from_slice(bytes)));
+            return;
+        }
+        if !self.is_mute() {
+            self.append(bytes, None, 0, false);
+        }
+    }
+
+    /// A stanza of our own.
+    #[must_use]
+    pub(crate) fn push_stanza(&mut self, bytes: Bytes) -> Noted {
+        self.push_message(bytes, 0)
     }
 
     /// The message of that number of the account's own store.
-    pub(crate) fn push_message(&mut self, bytes: &[u8], message: i64) {
+    #[must_use]
+    pub(crate) fn push_message(&mut self, bytes: Bytes, message: i64) -> Noted {
         if let Some(making) = &mut self.making {
             making.bytes += bytes.len();
-            making.behind.push_back(Behind::Own(Bytes::copy_from_slice(bytes), message));
-            return;
+            making.behind.push_back(Behind::Stanza(bytes, message));
+            return Noted::Kept;
         }
+        let noted = self.note(|| What::Own(bytes.clone(), message), bytes.len());
+        if !self.is_mute() {
+            match noted {
+                Noted::Passed => self.append(&bytes, None, message, false),
+                Noted::Kept | Noted::TooMuch => self.append(&bytes, None, 0, true),
+            }
+        }
+        noted
+    }
+
+    /// Whether more may be sent that has not arrived when it is written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.has_room())
+    }
+
+    /// Stanzas count from here on.
+    pub(crate) fn manage(&mut self, managed: Box<Managed>) {
+        match &mut self.making {
+            Some(making) => making.behind.push_back(Behind::Manage(managed)),
+            None => self.managed = Some(managed),
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> What, bytes: usize) -> Noted {
+        self.managed.as_mut().map_or(Noted::Passed, |managed| managed.note(what(), bytes))
+    }
+
+    fn append(&mut self, bytes: &[u8], parcel: Option<Arc<Parcel>>, message: i64, kept: bool) {
         self.begin();
         let start = self.end();
         self.buffer.extend_from_slice(bytes);
-        self.entries.push_back(Entry { start, end: self.end(), parcel: None, message });
+        self.entries.push_back(Entry { start, end: self.end(), parcel, message, kept });
     }
 
     /// What is to be made while it is written.
-    pub(crate) fn push_long(&mut self, long: Long) {
+    #[must_use]
+    pub(crate) fn push_long(&mut self, long: Long) -> Noted {
         if let Some(making) = &mut self.making {
             making.behind.push_back(Behind::Long(long));
-            return;
+            return Noted::Kept;
         }
         let start = self.end();
-        self.making = Some(Box::new(Making { long, start, behind: VecDeque::new(), bytes: 0 }));
-        self.make();
+        let (made, stanzas) = (BytesMut::new(), long.stanzas());
+        self.making =
+            Some(Box::new(Making { long, start, made, stanzas, behind: VecDeque::new(), bytes: 0 }));
+        if self.is_mute() { self.make_all() } else { self.make() }
     }
 
     /// Makes more, where little waits; when all is made, what waited behind it follows.
-    fn make(&mut self) {
+    fn make(&mut self) -> Noted {
         if self.making.is_none() || self.buffer.len() >= MADE_BYTES / 2 {
-            return;
+            return Noted::Kept;
         }
         self.begin();
-        let start = self.end();
-        let Some(making) = &mut self.making else { return };
-        let more = making.long.write(&mut self.buffer, MADE_BYTES);
-        self.entries.push_back(Entry { start, end: self.end(), parcel: None, message: 0 });
-        if more {
-            return;
+        let until = self.buffer.len() + MADE_BYTES;
+        let mut noted = Noted::Kept;
+        let mut more = true;
+        while more && self.buffer.len() < until {
+            let (start, before) = (self.end(), self.buffer.len());
+            let Some(making) = &mut self.making else { return noted };
+            let step = if making.stanzas > 1 { 1 } else { MADE_BYTES };
+            more = making.long.write(&mut self.buffer, step);
+            let made = &self.buffer[before..];
+            let kept = match making.stanzas > 1 {
+                // Each step is a stanza.
+                true => {
+                    let made = self.managed.as_ref().map(|_| Bytes::copy_from_slice(made));
+                    let one = self.note_made(made.unwrap_or_default());
+                    noted = noted.worse(one);
+                    one != Noted::Passed
+                }
+                false => {
+                    if self.managed.is_some() {
+                        making.made.extend_from_slice(made);
+                    }
+                    false
+                }
+            };
+            self.entries.push_back(Entry { start, end: self.end(), parcel: None, message: 0, kept });
         }
-        for behind in self.making.take().into_iter().flat_map(|making| making.behind) {
-            match behind {
-                Behind::Own(bytes, message) => self.push_message(&bytes, message),
-                Behind::Parcel(parcel) => drop(self.push_parcel(parcel)),
-                Behind::Long(long) => self.push_long(long),
-            }
-        }
+        if more { noted } else { noted.worse(self.made()) }
     }
 
-    /// Says how many bytes it took.
-    pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> usize {
+    fn note_made(&mut self, made: Bytes) -> Noted {
+        let bytes = made.len();
+        self.note(|| What::Own(made, 0), bytes)
+    }
+
+    /// Makes the rest at once, for a session that has no connection to write it to.
+    fn make_all(&mut self) -> Noted {
+        let mut noted = Noted::Kept;
+        let mut more = true;
+        let mut bytes = 0;
+        while more && bytes < MADE_BYTES_MAX {
+            let Some(making) = &mut self.making else { return noted };
+            if making.stanzas > 1 {
+                let mut made = BytesMut::new();
+                more = making.long.write(&mut made, 1);
+                bytes += made.len();
+                noted = noted.worse(self.note_made(made.freeze()));
+            } else {
+                more = making.long.write(&mut making.made, MADE_BYTES);
+                bytes = making.made.len();
+            }
+        }
+        noted = noted.worse(self.made());
+        if more { Noted::TooMuch } else { noted }
+    }
+
+    /// All is made: it counts, and what waited behind it follows.
+    fn made(&mut self) -> Noted {
+        let Some(making) = self.making.take() else { return Noted::Kept };
+        let Making { made, behind, stanzas, .. } = *making;
+        let mut noted = Noted::Kept;
+        if stanzas == 1 {
+            noted = self.note_made(made.freeze());
+            if noted != Noted::Passed
+                && let Some(entry) = self.entries.back_mut()
+            {
+                // Its last part stands for all of it.
+                entry.kept = true;
+            }
+        }
+        for next in behind {
+            let next = match next {
+                Behind::Word(bytes) => {
+                    self.push(&bytes);
+                    Noted::Kept
+                }
+                Behind::Stanza(bytes, message) => self.push_message(bytes, message),
+                Behind::Parcel(parcel) => self.push_parcel(parcel),
+                Behind::Long(long) => self.push_long(long),
+                Behind::Manage(managed) => {
+                    self.manage(managed);
+                    Noted::Kept
+                }
+            };
+            noted = noted.worse(next);
+        }
+        noted
+    }
+
+    /// A stanza of somebody else's.
+    #[must_use]
+    pub(crate) fn push_parcel(&mut self, parcel: Arc<Parcel>) -> Noted {
         if let Some(making) = &mut self.making {
-            let bytes = parcel.bytes();
-            making.bytes += bytes;
+            making.bytes += parcel.bytes();
             making.behind.push_back(Behind::Parcel(parcel));
-            return bytes;
+            return Noted::Kept;
+        }
+        let bytes = parcel.bytes();
+        let noted = self.note(|| What::Parcel(parcel.clone()), bytes);
+        if self.is_mute() {
+            return noted;
         }
         self.begin();
         let start = self.end();
         parcel.stanza().write(&mut self.buffer);
+        let kept = noted != Noted::Passed;
+        let parcel = (!kept).then_some(parcel);
+        self.entries.push_back(Entry { start, end: self.end(), parcel, message: 0, kept });
+        noted
+    }
+
+    /// The client has handled all up to `h`.
+    pub(crate) fn acknowledge(&mut self, h: u32) -> Result<(), TooHigh> {
+        let Some(managed) = &mut self.managed else { return Ok(()) };
+        for arrived in managed.acknowledge(h)? {
+            match arrived {
+                What::Parcel(parcel) => parcel.arrived(),
+                What::Own(_, message) => self.message = self.message.max(message),
+            }
+        }
+        Ok(())
+    }
+
+    /// A session is resumed here; messages of the account's own store have arrived up to that number.
+    pub(crate) fn resume(&mut self, managed: Box<Managed>, message: i64) {
+        (self.managed, self.message) = (Some(managed), message);
+    }
+
+    /// Writes again what waits for its acknowledgement, on the next connection.
+    pub(crate) fn retransmit(&mut self) {
+        let again = self.managed.as_ref().map(|managed| managed.again()).unwrap_or_default();
+        for bytes in again {
+            self.append(&bytes, None, 0, true);
+        }
+    }
+
+    /// More waits than is kept: what was written has arrived, as far as anybody can tell, and so has the rest when it is
+    /// written.
+    pub(crate) fn forget(&mut self) {
+        let Some(managed) = &mut self.managed else { return };
+        let mut forgotten = managed.forget();
+        let unwritten: Vec<&mut Entry> = self.entries.iter_mut().filter(|entry| entry.kept).collect();
+        let rest = forgotten.split_off(forgotten.len().saturating_sub(unwritten.len()));
+        for (entry, what) in unwritten.into_iter().zip(rest) {
+            entry.kept = false;
+            match what {
+                What::Parcel(parcel) => entry.parcel = Some(parcel),
+                What::Own(_, message) => entry.message = message,
+            }
+        }
+        for written in forgotten {
+            match written {
+                What::Parcel(parcel) => parcel.arrived(),
+                What::Own(_, message) => self.message = self.message.max(message),
+            }
+        }
+    }
+
+    /// The connection is gone: nothing is written any more, and all that waits, and what comes, waits for the next one.
+    pub(crate) fn fall_silent(&mut self) -> Noted {
+        self.buffer = BytesMut::new();
+        self.entries = VecDeque::new();
+        if let Some(managed) = &mut self.managed {
+            (managed.mute, managed.requested) = (true, false);
+        }
+        self.make_all()
+    }
+
+    /// What goes over to the connection that resumes the session. What was begun is finished here; `None` where it is
+    /// more than can go over.
+    pub(crate) fn suspend(&mut self) -> Option<Box<Managed>> {
+        self.managed.as_ref()?.resumption?;
+        let kept = match self.making.as_ref().is_some_and(|making| making.start < self.written) {
+            // All that waits in front of what is made is of it.
+            true => self.buffer.clone(),
+            false => self.begun(),
+        };
+        let noted = self.fall_silent();
+        self.buffer = kept;
         let end = self.end();
-        self.entries.push_back(Entry { start, end, parcel: Some(parcel), message: 0 });
-        (end - start) as usize
+        self.entries.push_back(Entry { start: self.written, end, parcel: None, message: 0, kept: false });
+        self.managed.take_if(|_| noted != Noted::TooMuch)
+    }
+
+    /// The rest of what was begun to be written.
+    fn begun(&self) -> BytesMut {
+        let begun = self.entries.front().filter(|entry| entry.start < self.written);
+        let rest = begun.map_or(0, |entry| (entry.end - self.written) as usize);
+        BytesMut::from(&self.buffer[..rest])
     }
 
     /// Position in the stream of what is pushed next.
@@ -188,41 +423,53 @@ impl Outbox {
     }
 
     /// The first `bytes` were written.
-    pub(crate) fn advance(&mut self, bytes: usize) {
+    #[must_use]
+    pub(crate) fn advance(&mut self, bytes: usize) -> Noted {
         self.buffer.advance(bytes);
         self.written += bytes as u64;
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.end <= self.written) {
             if let Some(parcel) = entry.parcel {
-                parcel.delivered();
+                parcel.arrived();
             }
             self.message = self.message.max(entry.message);
         }
-        self.make();
+        let noted = self.make();
         if self.buffer.is_empty() && self.entries.is_empty() {
             self.end_turn();
         }
+        noted
     }
 
-    /// Takes out every parcel of which nothing was written; the rest of what was begun stays, so that what follows on
-    /// this stream is still XML. Other bytes of ours that waited are gone: they belonged to this stream.
+    /// Takes out every parcel of which nothing was written, or that the client has not acknowledged; the rest of what was
+    /// begun stays, so that what follows on this stream is still XML. Other bytes of ours that waited are gone: they
+    /// belonged to this stream.
     pub(crate) fn take_unwritten(&mut self) -> VecDeque<Arc<Parcel>> {
+        let mut taken = self.take_kept();
         let mut behind = VecDeque::new();
         if let Some(making) = &mut self.making {
             behind = std::mem::take(&mut making.behind);
             making.bytes = 0;
             if making.start < self.written {
                 // It must be written to its end, and all that waits in front of `behind` is of it.
-                return behind.into_iter().filter_map(Behind::into_parcel).collect();
+                taken.extend(behind.into_iter().filter_map(Behind::into_parcel));
+                return taken;
             }
             self.making = None;
         }
         let begun = self.entries.pop_front_if(|entry| entry.start < self.written);
         let kept = begun.as_ref().map_or(0, |entry| (entry.end - self.written) as usize);
         self.buffer.truncate(kept);
-        let mut taken: VecDeque<_> = self.entries.drain(..).filter_map(|entry| entry.parcel).collect();
+        taken.extend(self.entries.drain(..).filter_map(|entry| entry.parcel));
         self.entries.extend(begun);
         taken.extend(behind.into_iter().filter_map(Behind::into_parcel));
         taken
+    }
+
+    /// Takes out what waits for its acknowledgement.
+    fn take_kept(&mut self) -> VecDeque<Arc<Parcel>> {
+        let kept = self.managed.as_mut().map(|managed| managed.forget()).unwrap_or_default();
+        self.entries.iter_mut().for_each(|entry| entry.kept = false);
+        kept.into_iter().filter_map(What::into_parcel).collect()
     }
 
     /// Takes out the messages of the account's own store of which nothing was written.
@@ -230,7 +477,7 @@ impl Outbox {
         let buffer = std::mem::take(&mut self.buffer);
         let entries = std::mem::take(&mut self.entries);
         let first = self.written;
-        for Entry { start, end, parcel, message } in entries {
+        for Entry { start, end, parcel, message, kept } in entries {
             if message != 0 && start >= first {
                 continue;
             }
@@ -238,7 +485,7 @@ impl Outbox {
             let kept_from = self.end();
             self.buffer.extend_from_slice(&buffer[bytes]);
             let start = if start < first { start } else { kept_from };
-            self.entries.push_back(Entry { start, end: self.end(), parcel, message });
+            self.entries.push_back(Entry { start, end: self.end(), parcel, message, kept });
         }
         let gone = (buffer.len() - self.buffer.len()) as u64;
         if let Some(making) = &mut self.making {
@@ -246,7 +493,7 @@ impl Outbox {
                 making.start -= gone;
             }
             making.behind.retain(|behind| match behind {
-                Behind::Own(bytes, message) if *message != 0 => {
+                Behind::Stanza(bytes, message) if *message != 0 => {
                     making.bytes -= bytes.len();
                     false
                 }
@@ -262,12 +509,13 @@ impl Outbox {
             || behind.into_iter().any(|behind| matches!(behind, Behind::Parcel(_)))
     }
 
-    /// Takes out every parcel that was not written whole, because nothing can be written any more.
+    /// Takes out every parcel that has not arrived, because nothing can be written any more.
     pub(crate) fn take_all(&mut self) -> VecDeque<Arc<Parcel>> {
         self.buffer = BytesMut::new();
+        let kept = self.take_kept().into_iter();
         let behind = self.making.take().into_iter().flat_map(|making| making.behind);
         let entries = std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.parcel);
-        entries.chain(behind.filter_map(Behind::into_parcel)).collect()
+        kept.chain(entries).chain(behind.filter_map(Behind::into_parcel)).collect()
     }
 }
 
@@ -275,120 +523,10 @@ impl Behind {
     fn into_parcel(self) -> Option<Arc<Parcel>> {
         match self {
             Behind::Parcel(parcel) => Some(parcel),
-            Behind::Own(..) | Behind::Long(_) => None,
+            Behind::Word(_) | Behind::Stanza(..) | Behind::Long(_) | Behind::Manage(_) => None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use parking_lot::Mutex;
-    use rjabberd_session_manager::Undelivered;
-    use rjabberd_xmpp::{MessageType, Stanza, StanzaKind};
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Back(Mutex<Vec<String>>);
-
-    impl Undelivered for Back {
-        fn undelivered(&'static self, stanza: Stanza) {
-            self.0.lock().push(stanza.id.unwrap_or_default());
-        }
-    }
-
-    fn filled(back: &'static Back, ids: &[&str]) -> (Outbox, Vec<usize>) {
-        let mut outbox = Outbox::default();
-        let sizes = ids
-            .iter()
-            .map(|id| {
-                let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
-                stanza.id = Some((*id).to_owned());
-                outbox.push_parcel(Parcel::new(stanza, back))
-            })
-            .collect();
-        (outbox, sizes)
-    }
-
-    #[test]
-    fn a_parcel_whose_last_byte_was_written_does_not_come_back() {
-        let back: &'static Back = Box::leak(Box::default());
-        let (mut outbox, sizes) = filled(back, &["a", "b"]);
-        outbox.advance(sizes[0]);
-        drop(outbox);
-        assert_eq!(*back.0.lock(), ["b"]);
-    }
-
-    #[test]
-    fn a_parcel_whose_last_byte_is_missing_comes_back() {
-        let back: &'static Back = Box::leak(Box::default());
-        let (mut outbox, sizes) = filled(back, &["a"]);
-        outbox.advance(sizes[0] - 1);
-        drop(outbox);
-        assert_eq!(*back.0.lock(), ["a"]);
-    }
-
-    #[test]
-    fn a_stanza_that_was_begun_is_finished_and_the_others_are_taken_in_order() {
-        let back: &'static Back = Box::leak(Box::default());
-        let (mut outbox, sizes) = filled(back, &["a", "b", "c"]);
-        outbox.advance(5);
-        let rest = outbox.bytes()[..sizes[0] - 5].to_vec();
-        let taken: Vec<_> =
-            outbox.take_unwritten().iter().map(|parcel| parcel.stanza().id.clone().unwrap()).collect();
-        assert_eq!(taken, ["b", "c"]);
-        assert_eq!(outbox.bytes(), rest);
-        assert_eq!(*back.0.lock(), ["b", "c"], "the taken ones were dropped by this test");
-        outbox.advance(rest.len());
-        drop(outbox);
-        assert_eq!(*back.0.lock(), ["b", "c"], "the begun one was delivered");
-    }
-
-    #[test]
-    fn bytes_of_our_own_that_were_begun_are_finished() {
-        let back: &'static Back = Box::leak(Box::default());
-        let mut outbox = Outbox::default();
-        outbox.push(b"<own/>");
-        outbox.push(b"<other/>");
-        outbox.advance(3);
-        assert!(outbox.take_unwritten().is_empty());
-        assert_eq!(outbox.bytes(), b"n/>");
-        drop((outbox, back));
-    }
-
-    #[test]
-    fn messages_of_the_store_that_were_not_begun_are_taken_out_and_all_else_stays() {
-        let back: &'static Back = Box::leak(Box::default());
-        let (mut outbox, _) = filled(back, &[]);
-        outbox.push_message(b"<begun/>", 1);
-        outbox.push(b"<own/>");
-        outbox.push_message(b"<dropped/>", 2);
-        let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
-        stanza.id = Some("a".to_owned());
-        let size = outbox.push_parcel(Parcel::new(stanza, back));
-        outbox.push_message(b"<dropped/>", 3);
-        outbox.advance(3);
-        outbox.drop_messages();
-        assert!(outbox.bytes().starts_with(b"gun/><own/><message"), "{:?}", outbox.bytes());
-        assert_eq!(outbox.len(), b"gun/><own/>".len() + size);
-        outbox.advance(b"gun/><own/>".len());
-        assert_eq!(outbox.message(), 1);
-        assert!(outbox.holds_parcels());
-        outbox.advance(size);
-        assert!(outbox.is_empty() && !outbox.holds_parcels() && back.0.lock().is_empty());
-    }
-
-    #[test]
-    fn bytes_of_our_own_count_in_the_positions() {
-        let back: &'static Back = Box::leak(Box::default());
-        let (mut outbox, _) = filled(back, &[]);
-        outbox.push(b"<own/>");
-        let mut stanza = Stanza::new(StanzaKind::Message(MessageType::Chat), &[]);
-        stanza.id = Some("a".to_owned());
-        outbox.push_parcel(Parcel::new(stanza, back));
-        outbox.advance(6);
-        assert!(back.0.lock().is_empty());
-        assert_eq!(outbox.take_unwritten().len(), 1);
-        assert!(outbox.is_empty());
-    }
-}
+mod tests;

@@ -58,6 +58,6 @@ impl C2s {
     pub(crate) fn owed_session(&self) -> Option<Session> {
         let seat = self.seat.as_ref()?;
         let directed = seat.show().directed()?.to_vec();
-        Some(Session { jid: seat.jid().clone(), priority: seat.priority(), directed })
+        Some(Session { jid: seat.jid().clone(), priority: seat.priority(), directed, management: None })
     }
 }

@@ -9,7 +9,7 @@ use rjabberd_receiver::{now_us, shaper::Shaper};
 use rjabberd_router::Router;
 use rjabberd_session_manager::{Control, SessionManagers, SessionTable};
 use rjabberd_storage::Store;
-use rjabberd_xmpp::BareJid;
+use rjabberd_xmpp::{BareJid, management::Window};
 use rustls::{ServerConfig, pki_types::CertificateDer};
 
 use crate::Counters;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub times: Times,
     /// Bytes that may wait to be written to one client.
     pub outbox_bytes_max: usize,
+    /// What may wait for the acknowledgement of one client (XEP-0198).
+    pub window: Window,
     /// The clock by which answers on accounts are given.
     pub beat: Beat,
     /// How long attempts to log in have to wait.
@@ -136,6 +138,8 @@ pub struct Times {
     pub write_stall: Duration,
     /// For the last bytes of a stream that closes.
     pub close_flush: Duration,
+    /// From a request for an acknowledgement to its answer.
+    pub acknowledgement: Duration,
     /// For an answer of the store, the session manager, or a thread.
     pub ask: Duration,
 }
@@ -147,6 +151,9 @@ impl Times {
             Deadline::Negotiation => self.negotiation,
             Deadline::Idle => self.idle,
             Deadline::PingAnswer => self.ping,
+            Deadline::Acknowledgement => self.acknowledgement,
+            // As the client was told; nothing else begins it.
+            Deadline::Resumption => Duration::ZERO,
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::{cell::Cell, collections::VecDeque, time::Duration};
 
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use rjabberd_actors::{Timer, arm};
 use rjabberd_c2s_proto::{
     Action, Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, Order as ProtoOrder,
 };
 use rjabberd_receiver::messages::{Credit, Event, Loss, Order};
-use rjabberd_router::{Response, Routed};
-use rjabberd_session_manager::Control;
+use rjabberd_router::{Committed, Response, Routed};
+use rjabberd_session_manager::{Control, burden::carrying};
 use rjabberd_transport::TlsInfo;
 use rjabberd_xmpp::{
     Jid, Stanza, StanzaKind,
@@ -135,6 +136,7 @@ impl C2s {
     fn act(&mut self, action: Action, context: &mut Context<Self>) {
         match action {
             Action::Write(bytes) => self.write(&bytes),
+            Action::WriteStanza(bytes) => self.write_own(bytes, context),
             Action::Order(order) => {
                 self.order = match order {
                     ProtoOrder::NewStream(limits) => Order::NewStream(limits),
@@ -153,12 +155,21 @@ impl C2s {
             Action::Claim(ask, account, resource, guest) => {
                 self.claim(ask, account, resource, guest, context);
             }
+            Action::Resume(ask, account, id) => self.resume(ask, account, id, context),
+            Action::Manage(version, resumption) => self.manage(version, resumption),
+            Action::Received => self.received(context),
+            Action::AnswerRequest => self.answer_request(),
+            Action::Acknowledged(h) => self.acknowledged(h, context),
+            Action::Retransmit(h) => self.retransmit(h, context),
+            Action::ClientActive(active) => self.client_is(active, context),
+            Action::Hibernate(reason) => self.hibernate(reason, context),
+            Action::ForgetResumption => self.forget_resumption(),
             Action::Release(jid) => self.give_back(&jid),
             Action::Route(stanza) => self.route(stanza, context),
             Action::SetPresence(priority, stanza) => self.set_presence(priority, stanza, context),
             Action::EndSession(session, reason) => self.end_session(*session, reason, context),
             Action::SetDeadline(deadline) => self.set_deadline(deadline),
-            Action::ClearDeadline(deadline) => *self.timer(deadline) = None,
+            Action::ClearDeadline(deadline) => self.clear_deadline(deadline),
             Action::StateChanged(state) => {
                 log::debug!(target: "c2s:state", "{} {state}", self.alive);
             }
@@ -179,28 +190,40 @@ impl C2s {
         self.outbox.push(bytes);
     }
 
+    /// Writes a stanza that the machine has made.
+    fn write_own(&mut self, bytes: Bytes, context: &mut Context<Self>) {
+        if self.phase == Phase::Gone {
+            return;
+        }
+        log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::own(&bytes));
+        let noted = self.outbox.push_stanza(bytes);
+        self.noted(noted, context);
+    }
+
     /// Writes what answers the client's own stanza.
-    pub(crate) fn write_response(&mut self, response: Response) {
+    pub(crate) fn write_response(&mut self, response: Response, context: &mut Context<Self>) {
         match response {
-            Response::Stanza(stanza) => self.write_stanza(&stanza),
+            Response::Stanza(stanza) => self.write_stanza(&stanza, context),
             Response::Long(long) => {
                 if self.phase != Phase::Gone {
                     log::debug!(target: "c2s:send", "{} Send XML on stream = (a long result)", self.alive);
-                    self.outbox.push_long(long);
+                    let noted = self.outbox.push_long(long);
+                    self.noted(noted, context);
                 }
             }
         }
     }
 
     /// Writes a stanza that answers the client's own.
-    pub(crate) fn write_stanza(&mut self, stanza: &Stanza) {
+    fn write_stanza(&mut self, stanza: &Stanza, context: &mut Context<Self>) {
         if self.phase == Phase::Gone {
             return;
         }
         log::debug!(target: "c2s:send", "{} Send XML on stream = \"{}\"", self.alive, redact::stanza(stanza));
         let mut bytes = bytes::BytesMut::new();
         stanza.write(&mut bytes);
-        self.outbox.push(&bytes);
+        let noted = self.outbox.push_stanza(bytes.freeze());
+        self.noted(noted, context);
     }
 
     fn route(&mut self, stanza: Stanza, context: &mut Context<Self>) {
@@ -211,9 +234,10 @@ impl C2s {
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
         // A message is not answered later.
         let envelope = (is_presence || stanza.is_request()).then(|| stanza.envelope());
-        match self.route_committed(stanza) {
+        let burden = self.burden_of(&stanza);
+        match carrying(burden, || self.route_committed(stanza)) {
             Routed::Done => {}
-            Routed::Reply(reply) => self.write_response(reply),
+            Routed::Reply(reply) => self.write_response(reply, context),
             Routed::Committing(done) => self.commit(done, context),
             later @ Routed::Later(_) => {
                 let ask = self.own_ask();
@@ -230,7 +254,7 @@ impl C2s {
 
     /// Something of the client's is on its way into the store, which commits in the order in which it was asked: the last
     /// is done when all are. A client that sends faster than the store writes has to wait, or the store would refuse it.
-    fn commit(&mut self, done: BoxFuture<'static, ()>, context: &mut Context<Self>) {
+    fn commit(&mut self, done: BoxFuture<'static, Committed>, context: &mut Context<Self>) {
         let errands = self.errands();
         errands.committing_count += 1;
         if errands.committing_count < COMMITTING_MAX {
@@ -262,7 +286,7 @@ impl C2s {
         }
         let router = router.clone();
         let routed = async move {
-            committing.await;
+            let _committed = committing.await;
             // What was sent to us before that, an error perhaps, is in our mailbox, and comes first.
             tokio::task::yield_now().await;
             match router.route(stanza) {
@@ -280,15 +304,27 @@ impl C2s {
             Deadline::Negotiation => &mut self.timers.negotiation,
             Deadline::Idle => &mut self.timers.idle,
             Deadline::PingAnswer => &mut self.timers.ping,
+            Deadline::Acknowledgement => &mut self.errands().acknowledgement,
+            Deadline::Resumption => &mut self.errands().resumption,
         }
     }
 
-    fn set_deadline(&mut self, deadline: Deadline) {
-        let mut after = self.shared.times.deadline(deadline);
+    pub(crate) fn set_deadline(&mut self, deadline: Deadline) {
+        let mut after = match deadline {
+            Deadline::Resumption => self.resumption_time(),
+            _ => self.shared.times.deadline(deadline),
+        };
         if matches!(deadline, Deadline::Header | Deadline::Negotiation) {
             after = after.saturating_sub(self.accepted.elapsed());
         }
         *self.timer(deadline) = Some(self.arm(after, Tick::Deadline(deadline)));
+    }
+
+    fn clear_deadline(&mut self, deadline: Deadline) {
+        let in_errands = matches!(deadline, Deadline::Acknowledgement | Deadline::Resumption);
+        if !in_errands || self.errands.is_some() {
+            *self.timer(deadline) = None;
+        }
     }
 
     pub(crate) fn arm(&self, after: Duration, tick: Tick) -> Timer {
@@ -320,6 +356,7 @@ impl C2s {
                 self.credit(Credit { order: Order::Close, elements_max: 1 });
                 self.stop_when_done(context);
             }
+            Tick::Request => self.request(),
             Tick::Resume => self.pump(context),
             Tick::TakeOffline => self.take_offline(context),
             Tick::Appear => self.appear(context),
@@ -337,8 +374,10 @@ impl C2s {
         let input = match control {
             Control::HandOver => return self.hand_over(context),
             Control::SpillReady => return self.spill_ready(context),
+            Control::Settled => return self.settled(),
             Control::TakeOffline => return self.take_offline(context),
             Control::Overflowed => ControlInput::Overflowed,
+            Control::Evicted => ControlInput::Evicted,
             Control::Kick => ControlInput::Kicked,
             Control::AccountRemoved => ControlInput::AccountRemoved,
             Control::CredentialsChanged => ControlInput::CredentialsChanged,
@@ -358,6 +397,9 @@ impl C2s {
     }
 
     fn close(&mut self, reason: CloseReason) {
+        if self.phase == Phase::Hibernated {
+            self.drop_connection(reason);
+        }
         if self.phase == Phase::Open {
             self.close_reason = Some(reason);
             self.phase = Phase::Closing(reason);
@@ -368,9 +410,12 @@ impl C2s {
 
     fn drop_connection(&mut self, reason: CloseReason) {
         self.close_reason.get_or_insert(reason);
+        let was_connected = self.phase != Phase::Hibernated;
         self.phase = Phase::Gone;
         self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
-        self.credit(Credit { order: Order::Close, elements_max: 1 });
+        if was_connected {
+            self.credit(Credit { order: Order::Close, elements_max: 1 });
+        }
     }
 
     /// Ends the actor when the connection is closed and the session has left nothing behind.

@@ -89,19 +89,22 @@ fn say_left_out(count: u32) {
 }
 
 /// A close reason as log and metrics name it.
-fn label(reason: CloseReason) -> String {
+pub(crate) fn label(reason: CloseReason) -> String {
     match reason {
         CloseReason::ClientClosed => "client-closed".to_owned(),
         CloseReason::StreamError(condition) => format!("stream-error-{}", condition.name()),
         CloseReason::Replaced => "replaced".to_owned(),
         CloseReason::Kicked => "kicked".to_owned(),
         CloseReason::Overflowed => "overflowed".to_owned(),
+        CloseReason::Evicted => "evicted".to_owned(),
         CloseReason::AccountRemoved => "account-removed".to_owned(),
         CloseReason::CredentialsChanged => "credentials-changed".to_owned(),
         CloseReason::Shutdown => "shutdown".to_owned(),
         CloseReason::TimedOut(Deadline::Header) => "header-timeout".to_owned(),
         CloseReason::TimedOut(Deadline::Negotiation) => "negotiation-timeout".to_owned(),
         CloseReason::TimedOut(Deadline::Idle | Deadline::PingAnswer) => "ping-timeout".to_owned(),
+        CloseReason::TimedOut(Deadline::Acknowledgement) => "acknowledgement-timeout".to_owned(),
+        CloseReason::TimedOut(Deadline::Resumption) => "not-resumed".to_owned(),
         CloseReason::Lost(LostReason::Eof) => "lost-eof".to_owned(),
         CloseReason::Lost(LostReason::Broken) => "lost-broken".to_owned(),
         CloseReason::Lost(LostReason::WriteStalled) => "lost-write-stalled".to_owned(),

@@ -38,7 +38,7 @@ impl C2s {
     fn flush(&mut self, context: &mut Context<Self>, task: &mut TaskContext<'_>) {
         let mut written = 0;
         loop {
-            if self.phase == Phase::Gone {
+            if matches!(self.phase, Phase::Gone | Phase::Hibernated) {
                 return;
             }
             // TLS may hold records of bytes that have left the outbox.
@@ -56,10 +56,11 @@ impl C2s {
                 }
                 Poll::Ready(Ok(_)) if all_taken => return self.flushed(context),
                 Poll::Ready(Ok(bytes)) => {
-                    self.outbox.advance(bytes);
+                    let noted = self.outbox.advance(bytes);
                     written += bytes;
+                    self.noted(noted, context);
                     self.take_more(context);
-                    self.drain_spill();
+                    self.drain_spill(context);
                 }
             }
             if written >= WRITTEN_PER_TURN_MAX {

@@ -13,17 +13,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rjabberd_c2s_proto::{Action, Ask, ControlInput, Deadline, Fresh, Input, LostReason, Order, State};
 use rjabberd_xml::{Context, Limit, XmlError, read_element, read_header};
+use rjabberd_xmpp::management::{ResumptionId, TooHigh};
 
 use answers::Asked;
 use wire::Wire;
 
-const DEADLINES: [Deadline; 4] =
-    [Deadline::Header, Deadline::Negotiation, Deadline::Idle, Deadline::PingAnswer];
+const DEADLINES: [Deadline; 6] = [
+    Deadline::Header,
+    Deadline::Negotiation,
+    Deadline::Idle,
+    Deadline::PingAnswer,
+    Deadline::Acknowledgement,
+    Deadline::Resumption,
+];
 
-const CONTROLS: [ControlInput; 7] = [
+const CONTROLS: [ControlInput; 8] = [
     ControlInput::Replaced,
     ControlInput::Kicked,
     ControlInput::Overflowed,
+    ControlInput::Evicted,
     ControlInput::AccountRemoved,
     ControlInput::CredentialsChanged,
     ControlInput::Shutdown,
@@ -45,6 +53,8 @@ pub fn machine(data: &[u8]) {
     }
     // Whatever was left open ends here, and so does what is owed.
     stage.play(Input::ConnectionLost(LostReason::Broken));
+    // Nobody resumes it.
+    stage.play(Input::DeadlinePassed(Deadline::Resumption));
     stage.has_ended();
 }
 
@@ -96,7 +106,11 @@ impl Stage {
             12 => Input::TlsStarted(Box::new(words::channel(which))),
             13 => Input::RouteDeferred(Ask(1_000 + u32::from(which))),
             14 => Input::DeadlinePassed(DEADLINES[index % DEADLINES.len()]),
-            _ => match index % 16 {
+            _ => match index % 20 {
+                16 => Input::Control(ControlInput::Evicted),
+                17 => Input::HandledTooHigh(TooHigh { h: 10, sent: 8 }),
+                18 => Input::WindowPassed,
+                19 => Input::TooMuchHeld,
                 0..=6 => Input::Control(CONTROLS[index % 7]),
                 7 => Input::StreamEnded,
                 8 => Input::BytesBehindStartTls,
@@ -138,7 +152,9 @@ impl Stage {
                 self.asked.push(asked);
             }
             match deed {
-                Action::Write(bytes) => self.wire.written(&bytes),
+                // What a session without connection has to say waits for the next.
+                Action::WriteStanza(_) if next.name() == "hibernated" => {}
+                Action::Write(bytes) | Action::WriteStanza(bytes) => self.wire.written(&bytes),
                 Action::Order(Order::NewStream(_)) => self.wire.begins_anew(),
                 Action::Order(Order::StartTls(_)) => self.wire.begins_tls(),
                 Action::EndSession(..) => self.given_up += 1,
@@ -164,7 +180,7 @@ impl Stage {
 }
 
 fn fresh() -> Fresh {
-    Fresh { stream_id: "fresh".to_owned() }
+    Fresh { stream_id: "fresh".to_owned(), resumption: ResumptionId([7; 16]) }
 }
 
 fn element(bytes: &[u8]) -> Option<Input> {

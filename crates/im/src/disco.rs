@@ -33,15 +33,20 @@ impl DiscoInfo {
             let others = others.iter().flat_map(move |feature| feature.announces(target));
             others.chain([ns::DISCO_INFO])
         };
-        let server = info("server", "im", namespaces(Target::Server).chain([ns::CAPS, OFFLINE_ANNOUNCED]));
+        let server =
+            info(&[("server", "im")], namespaces(Target::Server).chain([ns::CAPS, OFFLINE_ANNOUNCED]));
         let server = contact.form().into_iter().fold(server, Element::with_child);
         let ver = caps::ver(&server);
+        // The account is a service of publish-subscribe, too (XEP-0163, 6).
+        let identities = [("account", "registered"), ("pubsub", "pep")];
+        let account = |target| info(&identities, namespaces(target));
         DiscoInfo {
             im,
             server,
-            own_account: info("account", "registered", namespaces(Target::OwnAccount)),
-            other_account: info("account", "registered", namespaces(Target::OtherAccount)),
-            guest: info("account", "anonymous", [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),
+            // XEP-0359, 4: whoever may see the account may rely on the ids that it sets.
+            own_account: account(Target::OwnAccount),
+            other_account: account(Target::OtherAccount),
+            guest: info(&[("account", "anonymous")], [ns::DISCO_INFO, ns::DISCO_ITEMS].into_iter()),
             caps: caps::element(&ver),
             caps_node: format!("{}#{ver}", caps::NODE),
         }
@@ -57,30 +62,30 @@ impl DiscoInfo {
     }
 
     /// XEP-0030, 8: another's account exists for those who may see its presence.
-    fn of_another(&self, account: &BareJid, asker: &BareJid, node: bool) -> Reply {
+    fn of_another(&self, account: &BareJid, asker: &BareJid) -> Reply {
         let (may_see, info) = (self.im.may_see(account, asker), self.other_account.clone());
         Reply::later(async move {
-            match (may_see.await.map_err(store_error)?, node) {
-                (false, _) => Err(StanzaError::new(Condition::ServiceUnavailable)),
-                (true, true) => Err(StanzaError::new(Condition::ItemNotFound)),
-                (true, false) => Ok(Some(info)),
+            match may_see.await.map_err(store_error)? {
+                false => Err(StanzaError::new(Condition::ServiceUnavailable)),
+                true => Ok(Some(info)),
             }
         })
     }
 }
 
-/// A `<query/>` with one identity and these features in the order of their names.
-fn info(category: &str, identity_type: &str, features: impl Iterator<Item = &'static str>) -> Element {
-    let mut identity = Element::new("identity", ns::DISCO_INFO)
-        .with_attribute("category", category)
-        .with_attribute("type", identity_type);
-    if category == "server" {
-        identity = identity.with_attribute("name", "rjabberd");
-    }
+/// A `<query/>` with these identities and features, the features in the order of their names.
+fn info(identities: &[(&str, &str)], features: impl Iterator<Item = &'static str>) -> Element {
+    let identity = |(category, identity_type): &(&str, &str)| {
+        let identity = Element::new("identity", ns::DISCO_INFO)
+            .with_attribute("category", *category)
+            .with_attribute("type", *identity_type);
+        if *category == "server" { identity.with_attribute("name", "rjabberd") } else { identity }
+    };
     let mut features: Vec<_> = features.collect();
     features.sort_unstable();
     let feature = |var: &str| Element::new("feature", ns::DISCO_INFO).with_attribute("var", var);
-    let query = Element::new("query", ns::DISCO_INFO).with_child(identity);
+    let query = Element::new("query", ns::DISCO_INFO);
+    let query = identities.iter().map(identity).fold(query, Element::with_child);
     features.into_iter().map(feature).fold(query, Element::with_child)
 }
 
@@ -107,16 +112,24 @@ impl Feature for DiscoInfo {
             (Target::OwnAccount, None) => Reply::result(self.own_account.clone()),
             // XEP-0175, 4: whoever asks. Nobody can know the address but from him, and he is here only as long as seen.
             (Target::OtherAccount, None) if self.is_guest(question) => Reply::result(self.guest.clone()),
-            (Target::OtherAccount, node) => match (question.account(), question.session()) {
-                (Ok(account), Ok(asker)) => self.of_another(&account, &asker.to_bare(), node.is_some()),
-                (Err(error), _) | (_, Err(error)) => error.into(),
-            },
-            (Target::Server | Target::OwnAccount, Some(_)) => Reply::error(Condition::ItemNotFound),
+            (Target::OwnAccount | Target::OtherAccount, node) => {
+                match (question.account(), question.session()) {
+                    (Ok(account), Ok(asker)) => match node {
+                        None => self.of_another(&account, &asker.to_bare()),
+                        Some(node) => {
+                            Reply::later(self.im.node_info(account, asker.to_bare(), node.to_owned()))
+                        }
+                    },
+                    (Err(error), _) | (_, Err(error)) => error.into(),
+                }
+            }
+            (Target::Server, Some(_)) => Reply::error(Condition::ItemNotFound),
         }
     }
 }
 
-/// disco#items: the available resources of an account (XEP-0030, 4.1), for those who may see them; the server has none.
+/// disco#items: the available resources of an account (XEP-0030, 4.1) and its nodes (XEP-0060, 5.2), for those who may
+/// see them; the server has none.
 pub(crate) struct DiscoItems {
     im: &'static Im,
 }
@@ -128,6 +141,7 @@ impl DiscoItems {
 
     fn of_account(&self, account: BareJid, asker: &BareJid) -> Reply {
         let (im, may_see) = (self.im, self.im.may_see(&account, asker));
+        let asker = asker.clone();
         Reply::later(async move {
             let may_see = may_see.await.map_err(store_error)?;
             let mut query = Element::new("query", ns::DISCO_ITEMS);
@@ -135,6 +149,10 @@ impl DiscoItems {
             let seats = if may_see { im.outlet.table().seats(&account) } else { Vec::new() };
             for seat in seats.iter().filter(|seat| seat.priority().is_some()) {
                 query.push(Element::new("item", ns::DISCO_ITEMS).with_attribute("jid", seat.jid().as_str()));
+            }
+            if may_see {
+                let nodes = im.nodes_shown(&account, &asker).await?;
+                nodes.into_iter().for_each(|node| query.push(node));
             }
             Ok(Some(query))
         })
@@ -163,9 +181,21 @@ impl Feature for DiscoItems {
                     (Err(error), _) | (_, Err(error)) => error.into(),
                 }
             }
-            // XEP-0030, 8: empty whether or not there is such an account or node.
-            (Target::OtherAccount, Some(node)) => Reply::result(none.with_attribute("node", node)),
-            (_, Some(_)) => Reply::error(Condition::ItemNotFound),
+            (target @ (Target::OwnAccount | Target::OtherAccount), Some(node)) => {
+                let (Ok(account), Ok(asker)) = (question.account(), question.session()) else {
+                    return Reply::error(Condition::NotAuthorized);
+                };
+                let none = none.with_attribute("node", node);
+                let items = self.im.node_items(account, asker.to_bare(), node.to_owned());
+                Reply::later(async move {
+                    match items.await {
+                        // XEP-0030, 8: empty whether or not there is such an account or node.
+                        Err(_) if target == Target::OtherAccount => Ok(Some(none)),
+                        items => items,
+                    }
+                })
+            }
+            (Target::Server, Some(_)) => Reply::error(Condition::ItemNotFound),
         }
     }
 }

@@ -7,14 +7,19 @@
 //! Invariant: service discovery names exactly the features that [`Services::new`] wires.
 
 pub mod activity;
+pub mod archive;
 pub mod blocking;
 pub mod caps;
+pub mod carbons;
+pub mod commit;
 pub mod contact;
 pub mod disco;
+mod hints;
 pub mod last;
 pub mod long;
 pub mod offline;
 pub mod outlet;
+pub mod pep;
 pub mod permission;
 pub mod ping;
 pub mod presence;
@@ -23,6 +28,7 @@ pub mod registration;
 pub mod reports;
 pub mod roster;
 pub mod services;
+pub mod stable_ids;
 pub mod subscription;
 pub mod time;
 pub mod vcard;
@@ -43,10 +49,14 @@ use rjabberd_xmpp::BareJid;
 use rjabberd_xmpp::roster::Circle;
 
 use activity::Activities;
+pub use archive::{ArchiveRules, Archived, Archives, ArchivesSnapshot};
 pub use blocking::{Blocklists, Verdict};
+pub use carbons::Carbons;
+pub use commit::Committed;
 pub use contact::ContactAddresses;
 pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
+pub use pep::{Pep, PepSettings, PepSnapshot};
 pub use presence::Shown;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
@@ -68,6 +78,10 @@ pub struct Limits {
     pub private_bytes_max: usize,
     /// Bytes of a vCard.
     pub vcard_bytes_max: usize,
+    /// What is archived of what it says and hears.
+    pub archive: ArchiveRules,
+    /// What it may have in its nodes.
+    pub pep: PepSettings,
 }
 
 impl Default for Limits {
@@ -79,6 +93,8 @@ impl Default for Limits {
             blocks_max: 1_000,
             private_bytes_max: 1 << 20,
             vcard_bytes_max: 256 << 10,
+            archive: ArchiveRules::default(),
+            pep: PepSettings::default(),
         }
     }
 }
@@ -93,8 +109,14 @@ pub struct Im {
     pub blocklists: Blocklists,
     /// What waits for accounts that are away.
     pub offline: Offline,
+    /// What is archived.
+    pub archives: Archives,
+    /// Copies for a user's other sessions.
+    pub carbons: Carbons,
     /// Who left when, until the store has it.
     pub(crate) activities: Activities,
+    /// Personal eventing.
+    pub pep: Pep,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -116,6 +138,7 @@ impl Im {
         }
         // Another may get its address.
         self.blocklists.forget(account);
+        self.archives.forget(account);
         self.forget_activity(account);
     }
 
@@ -138,7 +161,10 @@ impl Im {
             outlet: Outlet::new(table),
             blocklists: Blocklists::default(),
             offline: Offline::default(),
+            archives: Archives::default(),
+            carbons: Carbons::default(),
             activities: Activities::default(),
+            pep: Pep::default(),
             reports: Reports::default(),
             clock,
             hosts,

@@ -1,6 +1,8 @@
 //! Answers that may be longer than what should wait for a client at a time: made piece by piece, as its session has room.
+//! One may have stanzas of its own in front of it (a page of an archive).
 
 use bytes::{Bytes, BytesMut};
+use rjabberd_xml::Element;
 use rjabberd_xmpp::Stanza;
 
 /// What is written to who asked.
@@ -19,28 +21,51 @@ pub struct Long {
     head: Option<Bytes>,
     foot: Bytes,
     parts: Option<Parts>,
+    /// Stanzas of their own that the parts write.
+    before: usize,
+    /// The payload of the result that stands behind these.
+    payload: Option<Element>,
 }
 
 impl Long {
     /// `head`, as many parts as `parts` writes until it says that there was none, and `foot`.
     pub fn new(head: Bytes, foot: Bytes, parts: impl FnMut(&mut BytesMut) -> bool + Send + 'static) -> Long {
-        Long { head: Some(head), foot, parts: Some(Box::new(parts)) }
+        Long { head: Some(head), foot, parts: Some(Box::new(parts)), before: 0, payload: None }
     }
 
     /// No payload at all.
     pub fn nothing() -> Long {
-        Long { head: None, foot: Bytes::new(), parts: None }
+        Long { head: None, foot: Bytes::new(), parts: None, before: 0, payload: None }
+    }
+
+    /// A result with this payload, behind `count` whole stanzas, of which `parts` writes one each time.
+    pub fn behind(
+        count: usize,
+        parts: impl FnMut(&mut BytesMut) -> bool + Send + 'static,
+        payload: Element,
+    ) -> Long {
+        let parts: Option<Parts> = Some(Box::new(parts));
+        Long { head: None, foot: Bytes::new(), parts, before: count, payload: Some(payload) }
+    }
+
+    /// How many stanzas it is, the result among them.
+    pub fn stanzas(&self) -> usize {
+        self.before + 1
     }
 
     /// As the payload of this stanza, which has none.
     pub(crate) fn within(self, stanza: &Stanza) -> Response {
+        if let Some(payload) = &self.payload {
+            let foot = stanza.with_child(payload).written().into();
+            return Response::Long(Long { foot, payload: None, ..self });
+        }
         let written = stanza.written();
         let (Some(payload), Some(open)) = (self.head, written.strip_suffix(b"/>")) else {
             return Response::Stanza(stanza.clone());
         };
         let head = [open, b">", &payload].concat().into();
         let foot = [&self.foot[..], b"</", stanza.kind.name().as_bytes(), b">"].concat().into();
-        Response::Long(Long { head: Some(head), foot, parts: self.parts })
+        Response::Long(Long { head: Some(head), foot, ..self })
     }
 
     /// Writes until `out` holds at least `bytes` more, or all is written. True while there is more to come.
@@ -101,6 +126,25 @@ mod tests {
             let mut out = BytesMut::new();
             while long.write(&mut out, bytes) {}
             assert_eq!(out, "<iq type=\"result\"><q><a/><a/><a/></q></iq>");
+        }
+    }
+
+    #[test]
+    fn stanzas_stand_in_front_of_the_result_however_little_room_there_is() {
+        for bytes in [1, 20, 10_000] {
+            let mut left = 3;
+            let parts = move |out: &mut BytesMut| {
+                out.extend_from_slice(if left > 0 { b"<message/>" } else { b"" });
+                left -= 1;
+                left >= 0
+            };
+            let result = Stanza::new(StanzaKind::Iq(IqType::Result), &[]);
+            let long = Long::behind(3, parts, Element::new("fin", "urn:x")).within(&result);
+            let Response::Long(mut long) = long else { panic!("it has parts") };
+            assert_eq!(long.stanzas(), 4);
+            let mut out = BytesMut::new();
+            while long.write(&mut out, bytes) {}
+            assert_eq!(out, "<message/><message/><message/><iq type=\"result\"><fin xmlns=\"urn:x\"/></iq>");
         }
     }
 

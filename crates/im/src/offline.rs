@@ -14,13 +14,15 @@ use bytes::Bytes;
 use dashmap::{DashMap, Entry};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rjabberd_session_manager::{Control, Seat};
+use rjabberd_session_manager::{Control, Seat, burden::carried};
 use rjabberd_storage::{OfflineMessage, StoreError};
 use rjabberd_xmpp::{BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
-use crate::Im;
+use crate::carbons;
+use crate::hints::Hints;
 use crate::services::store_error;
 use crate::time::utc;
+use crate::{Committed, Im};
 
 /// Bytes of the messages that are taken from the store at a time.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -66,6 +68,8 @@ struct Desk {
     taker: Option<u64>,
     /// Something came since the taker looked.
     more: bool,
+    /// The taker has all, and waits until it has arrived.
+    arriving: bool,
     /// What was written to a client up to this number, and could not be forgotten.
     written: i64,
 }
@@ -79,11 +83,18 @@ impl Desk {
 /// What becomes of a message for an account that is away.
 pub enum Kept {
     /// It is on its way; resolves when it is committed, or has failed and its sender was told so.
-    Committing(BoxFuture<'static, ()>),
+    Committing(BoxFuture<'static, Committed>),
     /// It is not to be kept: the sender is told this.
     Refused(Condition),
     /// It says nothing to who is not there.
     Dropped,
+}
+
+/// What is left when the store has no more.
+enum Rest {
+    More,
+    Arriving,
+    Done,
 }
 
 /// How a message for an account that is away is to be treated.
@@ -97,6 +108,7 @@ enum Rule {
 /// XEP-0160, 3 and XEP-0334, 4; messages of other types do not come here (RFC 6121, 8.5.2.2).
 fn rule(message: &Stanza) -> Rule {
     let has = |name: &str, namespace: &str| message.child(name, namespace).is_some();
+    let hints = Hints::of(message);
     let only_states = || {
         message.children().iter().all(|child| {
             child.namespace() == ns::CHAT_STATES
@@ -105,9 +117,9 @@ fn rule(message: &Stanza) -> Rule {
         })
     };
     let is_chat = message.kind == StanzaKind::Message(MessageType::Chat);
-    if has("no-store", ns::HINTS) {
+    if hints.no_store {
         if has("body", ns::CLIENT) { Rule::Refuse } else { Rule::Drop }
-    } else if has("store", ns::HINTS) {
+    } else if hints.store {
         Rule::Keep
     } else if message.children().is_empty() || (is_chat && only_states()) {
         Rule::Drop
@@ -140,46 +152,58 @@ impl Im {
         self.offline.storing.fetch_add(1, SeqCst);
         self.offline.desks.entry(account.clone()).or_default().storing += 1;
         let envelope = message.envelope();
+        // Who has seen the message is to see that it was refused.
+        let is_copied = self.carbons.in_use() && carbons::is_copied(message);
         let written = Bytes::from(message.written());
         let owner = account.clone();
-        let follow = Box::new(move |result: &Result<(), StoreError>| self.kept(&owner, &envelope, result));
+        let burden = carried();
+        let follow = Box::new(move |result: &Result<(), StoreError>| {
+            if let Err(error) = result {
+                self.refuse(&envelope, error, is_copied);
+            }
+            self.kept(&owner, result);
+            // In the store, or its sender was told so.
+            drop(burden);
+        });
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);
-        Kept::Committing(answer.map(drop).boxed())
+        Kept::Committing(answer.map(|answer| Committed::of(&answer)).boxed())
     }
 
     /// Resolves when all that came to a session that ends is where it goes instead, committed if that is the store.
-    pub fn settled(&'static self, seat: Arc<Seat>) -> BoxFuture<'static, ()> {
+    pub fn settled(&'static self, seat: Arc<Seat>) -> BoxFuture<'static, Committed> {
         async move {
             poll_fn(|context| seat.poll_finished(context)).await;
             // Where the store does not answer, senders have been told so.
-            let _away = self.store.flush().await;
+            Committed::of(&self.store.flush().await)
         }
         .boxed()
     }
 
+    /// Tells the sender of a message that it will never be in the store.
+    fn refuse(&self, message: &Stanza, error: &StoreError, is_copied: bool) {
+        self.offline.refused.fetch_add(1, Relaxed);
+        let error = message.error(&refusal(error));
+        let sender = message.from.as_ref().and_then(|from| from.try_as_full().ok());
+        let (Some(sender), Some(error)) = (sender, error) else { return };
+        if is_copied {
+            self.copy_received(&error, &sender.to_bare(), |_, seat| seat.jid() == sender);
+        }
+        self.outlet.give(sender, error);
+    }
+
     /// A message is in the store, or will never be.
-    fn kept(&'static self, account: &BareJid, message: &Stanza, result: &Result<(), StoreError>) {
-        match result {
-            Ok(()) => {
-                self.offline.kept.fetch_add(1, Relaxed);
-                self.offline.commits.fetch_add(1, SeqCst);
-            }
-            Err(error) => {
-                self.offline.refused.fetch_add(1, Relaxed);
-                let error = message.error(&refusal(error));
-                let sender = message.from.as_ref().and_then(|from| from.try_as_full().ok());
-                if let (Some(sender), Some(error)) = (sender, error) {
-                    self.outlet.give(sender, error);
-                }
-            }
+    fn kept(&'static self, account: &BareJid, result: &Result<(), StoreError>) {
+        if result.is_ok() {
+            self.offline.kept.fetch_add(1, Relaxed);
+            self.offline.commits.fetch_add(1, SeqCst);
         }
         let Entry::Occupied(mut desk) = self.offline.desks.entry(account.clone()) else {
             log::error!(target: "im:offline", "a message for {account} was kept at no desk");
             self.offline.storing.fetch_sub(1, SeqCst);
             return;
         };
-        if desk.get().taker.is_some() {
+        if desk.get().taker.is_some() && !desk.get().arriving {
             desk.get_mut().more = true;
         } else if result.is_ok() {
             // Before the way through the store is closed for what is newer.
@@ -212,16 +236,17 @@ impl Im {
         if desk.taker.is_some() {
             return None;
         }
-        desk.taker = Some(seat.generation());
+        (desk.taker, desk.arriving) = (Some(seat.generation()), false);
         let after = desk.written;
         drop(desk);
-        let unforgotten = (after > 0).then_some(after);
+        // What has arrived and is not forgotten yet is forgotten with the first piece.
         Some(Box::new(Pull {
             im: self,
             account,
             generation: seat.generation(),
             after,
-            given: unforgotten,
+            given: 0,
+            forgotten: 0,
             count: 0,
         }))
     }
@@ -247,6 +272,23 @@ impl Im {
 }
 
 impl Im {
+    /// The messages of an account up to that number have arrived, and nobody takes any for the moment.
+    pub fn offline_arrived(&'static self, account: &BareJid, number: i64) {
+        if number == 0 {
+            return;
+        }
+        if let Some(mut desk) = self.offline.desks.get_mut(account) {
+            desk.written = desk.written.max(number);
+        }
+        let owner = account.clone();
+        let follow = Box::new(move |forgotten: &Result<(), StoreError>| {
+            if forgotten.is_ok() {
+                self.forgotten(&owner, number);
+            }
+        });
+        drop(self.store.delete_offline(account, number, follow));
+    }
+
     /// What was written up to that number is out of the store.
     fn forgotten(&self, account: &BareJid, number: i64) {
         let Entry::Occupied(mut desk) = self.offline.desks.entry(account.clone()) else { return };
@@ -286,15 +328,19 @@ fn unix_ms(time: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A session that takes an account's messages, piece by piece: the next one when the piece before is written.
+/// A session that takes an account's messages, piece by piece: the next one when the piece before is written. A message is
+/// forgotten when it has arrived, which may be later.
 pub struct Pull {
     im: &'static Im,
     account: BareJid,
     generation: u64,
+    /// Looked at up to this number.
     after: i64,
-    /// Given to the session up to this number, and to be forgotten when the next is asked for.
-    given: Option<i64>,
-    /// Messages given with it.
+    /// The last of them that was given to the session.
+    given: i64,
+    /// Forgotten up to this number, or given and forgotten by somebody before.
+    forgotten: i64,
+    /// Messages given that were not counted yet.
     count: u64,
 }
 
@@ -302,6 +348,8 @@ pub struct Pull {
 pub enum Pulled {
     /// Messages with their numbers, in order, and where the next are.
     Piece(Vec<(i64, Stanza)>, Box<Pull>),
+    /// There are no more for now, but not all have arrived: to be asked again when they have, or when more came.
+    Arriving(Box<Pull>),
     /// There are no more.
     Done,
     /// The store did not answer: to be tried again later.
@@ -309,28 +357,30 @@ pub enum Pulled {
 }
 
 impl Pull {
-    /// The session ends: of the piece that it was given, it has written the messages up to that number.
-    pub fn wrote(&mut self, number: i64) {
-        let Some(number) = self.given.take().map(|last| last.min(number)).filter(|number| *number > 0) else {
-            return;
-        };
-        let (im, account) = (self.im, self.account.clone());
-        if let Some(mut desk) = im.offline.desks.get_mut(&account) {
-            desk.written = number;
-        }
-        let follow = Box::new(move |forgotten: &Result<(), StoreError>| {
-            if forgotten.is_ok() {
-                im.forgotten(&account, number);
-            }
-        });
-        drop(self.im.store.delete_offline(&self.account, number, follow));
+    /// Another connection of the session was given all up to that number.
+    pub fn go_on_behind(&mut self, number: i64) {
+        self.after = self.after.max(number);
     }
 
-    /// The next messages. What was given before was written to the client.
-    pub fn piece(mut self: Box<Self>) -> BoxFuture<'static, Pulled> {
+    /// The session ends: of what it was given, messages have arrived up to that number.
+    pub fn ends_with(&self, arrived: i64) {
+        let number = self.done(arrived);
+        if number > self.forgotten {
+            self.im.offline_arrived(&self.account, number);
+        }
+    }
+
+    /// Up to which number nothing is left to do: what was not given has nowhere to arrive.
+    fn done(&self, arrived: i64) -> i64 {
+        if arrived >= self.given { self.after } else { arrived }
+    }
+
+    /// The next messages; those up to that number have arrived.
+    pub fn piece(mut self: Box<Self>, arrived: i64) -> BoxFuture<'static, Pulled> {
         async move {
             loop {
-                if let Some(up_to) = self.given
+                let up_to = self.done(arrived);
+                if up_to > self.forgotten
                     && let Err(error) = self.forget(up_to).await
                 {
                     return self.fail(&error);
@@ -338,18 +388,21 @@ impl Pull {
                 match self.im.store.load_offline(&self.account, self.after, PIECE_BYTES).await {
                     Err(error) => return self.fail(&error),
                     Ok(messages) => match messages.last() {
-                        None if self.ends() => return Pulled::Done,
-                        None => {}
+                        None => match self.rests(arrived) {
+                            Rest::More => {}
+                            Rest::Arriving => return Pulled::Arriving(self),
+                            Rest::Done => return Pulled::Done,
+                        },
                         Some(last) => {
-                            (self.after, self.given) = (last.number, Some(last.number));
-                            self.count = messages.len() as u64;
+                            self.after = last.number;
+                            self.count += messages.len() as u64;
                             let numbered =
                                 |message: OfflineMessage| Some((message.number, self.late(message)?));
                             let stanzas: Vec<_> = messages.into_iter().filter_map(numbered).collect();
-                            if stanzas.is_empty() {
-                                continue;
+                            if let Some((number, _)) = stanzas.last() {
+                                self.given = *number;
+                                return Pulled::Piece(stanzas, self);
                             }
-                            return Pulled::Piece(stanzas, self);
                         }
                     },
                 }
@@ -359,7 +412,7 @@ impl Pull {
     }
 
     async fn forget(&mut self, up_to: i64) -> Result<(), StoreError> {
-        // What is written already is not written again to the next who takes, also where this session ends before the
+        // What has arrived already is not written again to the next who takes, also where this session ends before the
         // store has answered.
         self.im.offline.desks.entry(self.account.clone()).or_default().written = up_to;
         let (im, account) = (self.im, self.account.clone());
@@ -370,24 +423,29 @@ impl Pull {
         });
         let forgotten = self.im.store.delete_offline(&self.account, up_to, follow).await;
         self.im.offline.given.fetch_add(std::mem::take(&mut self.count), Relaxed);
-        self.given = None;
+        self.forgotten = up_to;
         forgotten
     }
 
-    /// Whether nothing has come since the last look; then nobody takes any more.
-    fn ends(&mut self) -> bool {
+    /// The store has no more: whether something has come since the last look, or not all has arrived. Otherwise nobody
+    /// takes any more.
+    fn rests(&mut self, arrived: i64) -> Rest {
         let Entry::Occupied(mut desk) = self.im.offline.desks.entry(self.account.clone()) else {
-            return true;
+            return Rest::Done;
         };
         if std::mem::take(&mut desk.get_mut().more) {
-            return false;
+            return Rest::More;
+        }
+        if arrived < self.given {
+            desk.get_mut().arriving = true;
+            return Rest::Arriving;
         }
         self.generation = 0;
         desk.get_mut().taker = None;
         if desk.get().is_idle() {
             desk.remove();
         }
-        true
+        Rest::Done
     }
 
     fn fail(&mut self, error: &StoreError) -> Pulled {
@@ -404,7 +462,7 @@ impl Pull {
         if generation == 0 || desk.get().taker != Some(generation) {
             return false;
         }
-        (desk.get_mut().taker, desk.get_mut().more) = (None, false);
+        (desk.get_mut().taker, desk.get_mut().more, desk.get_mut().arriving) = (None, false, false);
         if desk.get().is_idle() {
             desk.remove();
         }

@@ -53,8 +53,8 @@ impl Outlet {
     }
 }
 
-/// A number that no other push of this process has.
-fn fresh() -> u64 {
+/// A number that nothing else that the server sends has.
+pub(crate) fn fresh() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Relaxed)
 }

@@ -42,6 +42,18 @@ impl Im {
             return Shown::Done;
         };
         let before = seat.priority();
+        let said = stanza.clone();
+        let shown = self.show_presence(seat, stanza, priority, before);
+        self.with_last_items(seat, shown, said, before.is_none())
+    }
+
+    fn show_presence(
+        &'static self,
+        seat: &Arc<Seat>,
+        stanza: Stanza,
+        priority: i8,
+        before: Option<i8>,
+    ) -> Shown {
         if before.is_some() && (before >= Some(0) || priority < 0) {
             let mut show = seat.show();
             if show.is_retired() {
@@ -64,8 +76,38 @@ impl Im {
             (show.presence(), show.circle().is_some())
         };
         match (presence, seat.priority()) {
-            (Some(stanza), Some(priority)) => self.appear_with(seat.clone(), stanza, priority, !is_known),
+            (Some(stanza), Some(priority)) => {
+                let shown = self.appear_with(seat.clone(), stanza.clone(), priority, !is_known);
+                self.with_last_items(seat, shown, stanza, !is_known)
+            }
             _ => Shown::Done,
+        }
+    }
+
+    /// Once the session is available, it gets the last items of the nodes that it wants (XEP-0163, 4.3.4).
+    fn with_last_items(
+        &'static self,
+        seat: &Arc<Seat>,
+        shown: Shown,
+        presence: Stanza,
+        is_first: bool,
+    ) -> Shown {
+        match shown {
+            Shown::Done => match self.presence_seen(seat, &presence, is_first) {
+                Some(items) => Shown::Later(items.map(|()| true).boxed()),
+                None => Shown::Done,
+            },
+            Shown::Later(shown) => {
+                let seat = seat.clone();
+                let after = async move {
+                    let is_known = shown.await;
+                    if let Some(items) = self.presence_seen(&seat, &presence, is_first) {
+                        items.await;
+                    }
+                    is_known
+                };
+                Shown::Later(after.boxed())
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! Private XML Storage (XEP-0049): elements that a user's clients keep at the server, by name and namespace.
 //!
-//! What they mean is not known here, and nobody but the user sees them.
+//! What they mean is not known here, and nobody but the user sees them. One is more: the list of bookmarks has two other
+//! faces (see `pep::bookmarks`).
 
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, Condition, ns};
 
 use crate::Im;
+use crate::pep::bookmarks;
 use crate::services::{Feature, Question, Reply, Target, read_stored, store_error, written};
 
 pub(crate) struct Private {
@@ -29,9 +31,13 @@ impl Private {
         }
         let none = Element::new(asked.name(), asked.namespace());
         let stored = self.im.store.load_private(account, asked.name(), asked.namespace());
+        let (im, account) = (self.im, account.clone());
         Reply::later(async move {
             // Nothing there is an empty element, as everywhere: the XEP does not say.
-            let element = stored.await.map_err(store_error)?.map_or(Ok(none), read_stored)?;
+            let mut element = stored.await.map_err(store_error)?.map_or(Ok(none), read_stored)?;
+            if bookmarks::is_list(&element) {
+                element = im.bookmark_list(&account, element).await?;
+            }
             Ok(Some(Element::new("query", ns::PRIVATE).with_child(element)))
         })
     }
@@ -52,8 +58,15 @@ impl Private {
             // XEP-0049, 2.3: at least one element with a namespace of its own.
             return Reply::error(Condition::NotAcceptable);
         }
-        let saved = self.im.store.save_private(account, elements, self.im.limits.private_bytes_max);
-        Reply::later(async move { saved.await.map(|()| None).map_err(store_error) })
+        let (im, account) = (self.im, account.clone());
+        let list = query.children().find(|element| bookmarks::is_list(element)).cloned();
+        Reply::later(async move {
+            if let Some(list) = list {
+                im.set_bookmarks(&account, &list).await?;
+            }
+            let saved = im.store.save_private(&account, elements, im.limits.private_bytes_max);
+            saved.await.map(|()| None).map_err(store_error)
+        })
     }
 }
 

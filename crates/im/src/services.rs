@@ -15,11 +15,14 @@ use rjabberd_xml::{Context, Element, read_element};
 use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, Jid, Stanza, StanzaError, StanzaKind, ns};
 
 use crate::Im;
+use crate::archive::Mam;
 use crate::blocking::Blocking;
+use crate::carbons::Enabling;
 use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::last::Last;
 pub use crate::long::{Long, Response};
+use crate::pep::service::{PubSub, PubSubOwner};
 use crate::ping::Ping;
 use crate::private::Private;
 use crate::registration::{Accounts, Registration};
@@ -218,7 +221,13 @@ impl Services {
             Box::new(VCard::new(im)),
             Box::new(Last::new(im)),
             Box::new(Blocking::new(im)),
+            Box::new(Enabling::new(im)),
+            Box::new(PubSub(im)),
+            Box::new(PubSubOwner(im)),
         ];
+        if im.limits.archive.enabled {
+            features.push(Box::new(Mam::new(im)));
+        }
         features.push(Box::new(Roster(im)));
         features.extend(accounts.map(|accounts| Box::new(Registration::new(accounts)) as Box<dyn Feature>));
         // Last, because it names all the others.

@@ -2,8 +2,9 @@
 //! and what users are told.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,9 +14,13 @@ use rjabberd_actors::{probe::Probe, reply};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
-use rjabberd_storage::{Answer as Stored, Follow, LastActivity, Profile, Store, StoreError};
-use rjabberd_xml::{Context, read_element};
+use rjabberd_storage::{
+    Answer as Stored, Follow, LastActivity, PepChange, PepItems, PepLast, PepLimits, PepNode, PepPick,
+    PepStore, Profile, SqliteOptions, SqliteStore, Store, StoreError,
+};
+use rjabberd_xml::read_element;
 use rjabberd_xmpp::roster::{Half, RosterItem};
+use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, FullJid, Jid, Stanza, StanzaError, StanzaKind, address};
 
 use crate::{Answer, Clock, ContactAddresses, Im, Limits, Sender, Services};
@@ -31,6 +36,7 @@ const LONG: Duration = Duration::from_secs(20);
 pub(crate) struct Keeper {
     pub(crate) broken: AtomicBool,
     pub(crate) kept: Mutex<Kept>,
+    nodes: OnceLock<Nodes>,
 }
 
 #[derive(Default)]
@@ -54,6 +60,106 @@ impl Keeper {
             true => Err(StoreError::Deadline),
             false => deed(&mut self.kept.lock()),
         }
+    }
+}
+
+impl rjabberd_storage::ArchiveStore for Keeper {}
+/// The nodes are in a real store, in a folder of their own: what there is of them is more than a stand-in should know.
+pub(crate) struct Nodes {
+    _folder: tempfile::TempDir,
+    store: SqliteStore,
+}
+
+impl Nodes {
+    fn new() -> Nodes {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).unwrap();
+        Nodes { _folder: folder, store }
+    }
+}
+
+impl Keeper {
+    fn nodes(&self) -> &SqliteStore {
+        &self.nodes.get_or_init(Nodes::new).store
+    }
+
+    /// The answer of the other store, which is there at once.
+    fn from_nodes<T: Send + 'static>(&self, ask: impl FnOnce(&SqliteStore) -> Stored<T>) -> Stored<T> {
+        match self.broken.load(SeqCst) {
+            true => std::future::ready(Err(StoreError::Deadline)).boxed(),
+            false => std::future::ready(wait(ask(self.nodes()))).boxed(),
+        }
+    }
+}
+
+/// Waits for an answer that another thread gives.
+pub(crate) fn wait<F: Future>(answer: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        if let Poll::Ready(output) = answer.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+impl PepStore for Keeper {
+    fn load_pep_nodes(&self, account: &BareJid) -> Stored<Vec<PepNode>> {
+        self.from_nodes(|nodes| nodes.load_pep_nodes(account))
+    }
+
+    fn load_pep_node(&self, account: &BareJid, node: &str) -> Stored<Option<PepNode>> {
+        self.from_nodes(|nodes| nodes.load_pep_node(account, node))
+    }
+
+    fn load_pep_items(
+        &self,
+        account: &BareJid,
+        node: &str,
+        pick: PepPick,
+        bytes_max: usize,
+    ) -> Stored<Option<PepItems>> {
+        self.from_nodes(|nodes| nodes.load_pep_items(account, node, pick, bytes_max))
+    }
+
+    fn load_pep_last(
+        &self,
+        accounts: Vec<BareJid>,
+        nodes: Vec<String>,
+        bytes_max: usize,
+    ) -> Stored<Vec<PepLast>> {
+        self.from_nodes(|store| store.load_pep_last(accounts, nodes, bytes_max))
+    }
+
+    fn change_pep(
+        &self,
+        account: &BareJid,
+        changes: Vec<PepChange>,
+        limits: PepLimits,
+        follow: Follow<Vec<Vec<String>>>,
+    ) -> Stored<Vec<Vec<String>>> {
+        if self.broken.load(SeqCst) {
+            follow(&Err(StoreError::Deadline));
+            return std::future::ready(Err(StoreError::Deadline)).boxed();
+        }
+        // Every account that publishes is there.
+        let keys = ScramKeys {
+            hash: ScramHash::Sha1,
+            iterations: 4_096,
+            salt: vec![0],
+            stored_key: vec![0; 20].into(),
+            server_key: vec![0; 20].into(),
+        };
+        let credentials = Credentials { keys: vec![keys], digest: None };
+        let _there = wait(self.nodes().create_account(account, credentials));
+        self.from_nodes(|nodes| nodes.change_pep(account, changes, limits, follow))
     }
 }
 
@@ -160,6 +266,11 @@ impl Session {
     pub(crate) fn got(&self) -> Vec<String> {
         let parcels = self.inbox.take();
         parcels.iter().map(|Deliver(parcel)| inner(parcel.stanza())).collect()
+    }
+
+    /// The stanzas that have come.
+    pub(crate) fn stanzas(&self) -> Vec<Stanza> {
+        self.inbox.take().iter().map(|Deliver(parcel)| parcel.stanza().clone()).collect()
     }
 
     /// Becomes available.
@@ -281,7 +392,8 @@ pub(crate) async fn settle() {
 }
 
 pub(crate) fn stanza(text: &str) -> Stanza {
-    let fragment = read_element(&Context::canonical(), Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    let fragment =
+        read_element(&rjabberd_xml::Context::canonical(), Bytes::copy_from_slice(text.as_bytes())).unwrap();
     Stanza::from_fragment(fragment, None).unwrap().unwrap()
 }
 

@@ -12,16 +12,16 @@ use rjabberd_storage::{RosterEvent, StoreError, SubscriptionChange};
 use rjabberd_xmpp::roster::{Act, Circle, RosterItem};
 use rjabberd_xmpp::{BareJid, Condition, FullJid, Stanza, StanzaError, StanzaKind};
 
-use crate::Im;
 use crate::roster::push_of;
 use crate::services::store_error;
+use crate::{Committed, Im};
 
 /// What a subscription stanza comes to at once.
 pub enum Subscribing {
     /// The sender is told this.
     Refused(StanzaError),
     /// The rosters are being changed; resolves when that is committed, or has failed and the sender was told so.
-    Committing(BoxFuture<'static, ()>),
+    Committing(BoxFuture<'static, Committed>),
     /// Nothing.
     Nothing,
 }
@@ -57,7 +57,17 @@ impl Im {
             }
         });
         let answer = self.store.change_subscription(change, self.limits.roster_items_max, follow);
-        Subscribing::Committing(answer.map(drop).boxed())
+        let introduced = async move {
+            let answer = answer.await;
+            let committed = Committed::of(&answer);
+            for event in answer.into_iter().flatten() {
+                if let RosterEvent::Granted { of, to } = event {
+                    self.introduce(of, to).await;
+                }
+            }
+            committed
+        };
+        Subscribing::Committing(introduced.boxed())
     }
 
     /// Carries out what a change of rosters comes to. Called in the order of the commits, one at a time.

@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use rjabberd_storage::Answer as Saved;
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, Condition, PresenceType, Stanza, StanzaError, StanzaKind, ns};
 use sha1::{Digest, Sha1};
@@ -41,21 +42,41 @@ impl VCard {
 
     /// XEP-0054, 3.2.
     fn set(&self, account: BareJid, vcard: &Element) -> Reply {
-        let text = written(vcard);
-        if text.len() > self.im.limits.vcard_bytes_max {
-            return Reply::refusal(Condition::PolicyViolation, "the vCard is too long");
-        }
-        let Ok(avatar) = avatar(vcard) else {
+        let Ok(photo) = photo(vcard) else {
             return Reply::refusal(Condition::BadRequest, "the photo is not base64");
         };
-        let (im, owner) = (self.im, account.clone());
+        let im = self.im;
+        let saved = match im.save_vcard(&account, vcard, photo.as_ref().map(|photo| photo.hash)) {
+            Ok(saved) => saved,
+            Err(error) => return error.into(),
+        };
+        Reply::later(async move {
+            saved.await.map_err(store_error)?;
+            im.photo_to_avatar(&account, photo).await;
+            Ok(None)
+        })
+    }
+}
+
+impl Im {
+    /// Keeps a vCard with this photo in it, and shows the photo.
+    pub(crate) fn save_vcard(
+        &'static self,
+        account: &BareJid,
+        vcard: &Element,
+        avatar: Option<Avatar>,
+    ) -> Result<Saved<()>, StanzaError> {
+        let text = written(vcard);
+        if text.len() > self.limits.vcard_bytes_max {
+            return Err(StanzaError::new(Condition::PolicyViolation).with_text("the vCard is too long"));
+        }
+        let owner = account.clone();
         let follow = move |saved: &Result<(), _>| {
             if saved.is_ok() {
-                im.avatar_changed(&owner, avatar);
+                self.avatar_changed(&owner, avatar);
             }
         };
-        let saved = im.store.save_vcard(&account, text, avatar, Box::new(follow));
-        Reply::later(async move { saved.await.map(|()| None).map_err(store_error) })
+        Ok(self.store.save_vcard(account, text, avatar, Box::new(follow)))
     }
 }
 
@@ -87,21 +108,37 @@ impl Feature for VCard {
     }
 }
 
-/// The hash of the photo in a vCard; `None` where there is no photo, or an empty one (XEP-0153, 4.4).
-fn avatar(vcard: &Element) -> Result<Option<Avatar>, base64::DecodeError> {
+/// An image, as a vCard has it.
+pub(crate) struct Photo {
+    pub(crate) hash: Avatar,
+    /// As the vCard says.
+    pub(crate) image_type: String,
+    pub(crate) image: Vec<u8>,
+}
+
+/// The photo in a vCard; `None` where there is none, or an empty one (XEP-0153, 4.4).
+fn photo(vcard: &Element) -> Result<Option<Photo>, base64::DecodeError> {
+    let photo = vcard.child("PHOTO", ns::VCARD);
+    let text = |name: &str| {
+        photo.and_then(|photo| photo.child(name, ns::VCARD)).map(Element::text).unwrap_or_default()
+    };
+    let image = decoded(&text("BINVAL"))?;
+    if image.is_empty() {
+        return Ok(None);
+    }
+    let image_type = Some(text("TYPE")).filter(|text| !text.is_empty()).unwrap_or("image/png".to_owned());
+    Ok(Some(Photo { hash: Sha1::digest(&image).into(), image_type, image }))
+}
+
+/// What a text of base64 stands for.
+pub(crate) fn decoded(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     // XEP-0153, 4.6: white space is ignored. Some clients leave the padding out.
     const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
     const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
-    let photo = vcard.child("PHOTO", ns::VCARD).and_then(|photo| photo.child("BINVAL", ns::VCARD));
-    let mut text = photo.map(Element::text).unwrap_or_default();
-    text.retain(|character| !character.is_ascii_whitespace());
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let image = BASE64.decode(text)?;
-    Ok(Some(Sha1::digest(image).into()))
+    let text: String = text.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    BASE64.decode(text)
 }
 
 /// An available presence as others shall see it where its account has this avatar; `None` where the client's own words

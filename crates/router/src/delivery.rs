@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rjabberd_im::Kept;
+use rjabberd_im::{Kept, carbons};
 use rjabberd_session_manager::{Parcel, Seat};
 use rjabberd_xmpp::{BareJid, Condition, IqType, Jid, MessageType, Stanza, StanzaError, StanzaKind};
 
@@ -140,12 +140,26 @@ impl Router {
             return Routed::Done;
         };
         self.inner.counters.bounced();
+        self.copy_bounce(stanza, &error);
         match error.to.as_ref().map(|to| to.try_as_full()) {
             Some(Ok(sender)) if matches!(error.kind, StanzaKind::Message(_)) => {
                 self.give(&sender.clone(), error);
                 Routed::Done
             }
             _ => Routed::reply(error),
+        }
+    }
+}
+
+impl Router {
+    /// XEP-0280, 6.1: an error about a message that was copied is copied too, to those who saw the message.
+    fn copy_bounce(&self, stanza: &Stanza, error: &Stanza) {
+        let im = self.inner.im;
+        if im.carbons.in_use()
+            && carbons::is_copied(stanza)
+            && let Some(sender) = &error.to
+        {
+            im.copy_received(error, &sender.to_bare(), |_, seat| *sender == *seat.jid());
         }
     }
 }
@@ -157,7 +171,7 @@ fn take_back(parcel: &Arc<Parcel>) -> Stanza {
 }
 
 /// RFC 6121, 8.5.2.1.1: the "most available" resources: those that share the highest priority, if it is not negative.
-fn most_available(seats: &[Arc<Seat>], seat: &Seat) -> bool {
+pub(crate) fn most_available(seats: &[Arc<Seat>], seat: &Seat) -> bool {
     let highest = seats.iter().filter_map(|seat| seat.priority()).max();
     wants_messages(seats, seat) && seat.priority() == highest
 }

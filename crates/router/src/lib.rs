@@ -7,6 +7,7 @@
 mod blocked;
 pub mod counters;
 mod delivery;
+mod message;
 mod undelivered;
 
 use std::{collections::HashMap, sync::Arc};
@@ -18,7 +19,7 @@ use rjabberd_xmpp::roster::Act;
 use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind};
 
 pub use counters::{Counters, CountersSnapshot};
-pub use rjabberd_im::{Long, Pull, Pulled, Response, Shown};
+pub use rjabberd_im::{Committed, Long, Pull, Pulled, Response, Shown};
 
 /// What became of a stanza, for its sender.
 pub enum Routed {
@@ -29,8 +30,9 @@ pub enum Routed {
     /// The answer, or that there is none, comes later; until then the sender's next stanzas wait (RFC 6120, 10.1).
     Later(BoxFuture<'static, Option<Response>>),
     /// It is on its way into the store. No answer comes here, but no later request of the sender's is to be answered
-    /// before this resolves: an iq result promises that all before it is committed.
-    Committing(BoxFuture<'static, ()>),
+    /// before this resolves: an iq result promises that all before it is committed. What is not committed then must not
+    /// be acknowledged either.
+    Committing(BoxFuture<'static, Committed>),
 }
 
 impl Routed {
@@ -91,6 +93,7 @@ impl Router {
         if sender(&stanza).is_none() {
             return Routed::Done;
         }
+        let stanza = self.inner.im.without_forged(stanza);
         if let Some(end) = self.blocked(&stanza) {
             return end;
         }
@@ -101,7 +104,7 @@ impl Router {
             return self.other_domain(stanza);
         };
         if to.node().is_none() {
-            return server(&stanza, to, services);
+            return self.to_server(&stanza, to, services);
         }
         match (stanza.kind, to.is_full()) {
             (StanzaKind::Iq(kind), false) => match kind {
@@ -116,6 +119,7 @@ impl Router {
             (StanzaKind::Presence(kind), _) if let Some(act) = Act::of(kind) => {
                 self.subscription(stanza, act)
             }
+            (StanzaKind::Message(_), _) => self.message(stanza),
             (_, true) => self.to_full(stanza),
             (_, false) => {
                 let account = to.to_bare();
@@ -128,17 +132,35 @@ impl Router {
     fn without_addressee(&self, stanza: Stanza) -> Routed {
         let Some(sender) = sender(&stanza) else { return Routed::Done };
         match stanza.kind {
-            StanzaKind::Message(_) => {
-                let account = sender.to_bare();
-                self.to_bare(&self.parcel(stanza), &account)
-            }
+            StanzaKind::Message(_) => self.message(stanza),
             StanzaKind::Iq(IqType::Get | IqType::Set) => match self.inner.hosts.get(sender.domain().as_str())
             {
                 Some(services) => answer(services, &stanza),
                 None => Routed::refuse(&stanza, Condition::ServiceUnavailable),
             },
-            // A result without addressee answers the server's own questions; a presence is the session's.
-            StanzaKind::Iq(_) | StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Iq(IqType::Result | IqType::Error) => self.answered(&stanza),
+            // The session's own.
+            StanzaKind::Presence(_) => Routed::Done,
+        }
+    }
+
+    /// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
+    fn to_server(&self, stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
+        match stanza.kind {
+            StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
+            StanzaKind::Iq(IqType::Result | IqType::Error) if !to.is_full() => self.answered(stanza),
+            StanzaKind::Presence(_) => Routed::Done,
+            StanzaKind::Message(_) | StanzaKind::Iq(_) => {
+                Routed::refuse(stanza, Condition::ServiceUnavailable)
+            }
+        }
+    }
+
+    /// A result or an error that answers a question of the server's own; nothing comes of any other.
+    fn answered(&self, stanza: &Stanza) -> Routed {
+        match self.inner.im.answered(stanza) {
+            Some(done) => Routed::Later(done.map(|()| None).boxed()),
+            None => Routed::Done,
         }
     }
 
@@ -170,15 +192,6 @@ impl Router {
     }
 }
 
-/// RFC 6120, 10.5.1 and 10.5.2: the server itself, or something at it that has no account.
-fn server(stanza: &Stanza, to: &Jid, services: &Services) -> Routed {
-    match stanza.kind {
-        StanzaKind::Iq(IqType::Get | IqType::Set) if !to.is_full() => answer(services, stanza),
-        StanzaKind::Presence(_) => Routed::Done,
-        StanzaKind::Message(_) | StanzaKind::Iq(_) => Routed::refuse(stanza, Condition::ServiceUnavailable),
-    }
-}
-
 /// The session that sent a stanza; there is one for each that is routed, but not for an account's own (RFC 6121, 3).
 fn sender(stanza: &Stanza) -> Option<&FullJid> {
     stanza.from.as_ref()?.try_as_full().ok()
@@ -202,6 +215,7 @@ impl Router {
     /// The session of `seat` became available, changed, or became unavailable (RFC 6121, 4). `from` is stamped.
     pub fn presence(&self, seat: &Arc<Seat>, stanza: Stanza, priority: Option<i8>) -> Shown {
         self.inner.counters.routed(stanza.kind);
+        let stanza = self.inner.im.without_forged(stanza);
         self.inner.im.presence(seat, stanza, priority)
     }
 

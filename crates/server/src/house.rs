@@ -1,5 +1,5 @@
-//! What is done now and then: last activities are saved; messages that waited too long, and tokens that have ended, are
-//! forgotten. One task, as long as the server runs. What the store does not take is tried again the next time.
+//! What is done now and then: last activities are saved; messages that waited too long, those that archives keep no
+//! longer, and tokens that have ended are forgotten. One task, as long as the server runs. What the store does not take is tried again the next time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,7 +9,7 @@ use rjabberd_storage::Store;
 
 /// How long the store may lag behind what memory knows of last activities.
 const FLUSH_ACTIVITY: Duration = Duration::from_secs(5);
-/// How often messages that waited too long, and tokens that have ended, are looked for.
+/// How often what is to be forgotten is looked for.
 const EXPIRE: Duration = Duration::from_secs(60 * 60);
 /// Tokens forgotten in one transaction, which others wait for.
 const TOKENS_AT_ONCE: usize = 1_000;
@@ -22,6 +22,7 @@ pub(crate) async fn keep(im: &'static Im, store: Arc<dyn Store>) {
         im.flush_activity().await;
         if expired.is_none_or(|at| at.elapsed() > EXPIRE) {
             im.expire_offline().await;
+            im.trim_archives().await;
             expire_tokens(&*store, unix_s(SystemTime::now())).await;
             expired = Some(Instant::now());
         }
@@ -49,7 +50,7 @@ fn unix_s(time: SystemTime) -> i64 {
 mod tests {
     use futures_util::FutureExt;
     use parking_lot::Mutex;
-    use rjabberd_storage::Answer;
+    use rjabberd_storage::{Answer, PepStore};
 
     use super::*;
 
@@ -58,6 +59,9 @@ mod tests {
         left: Mutex<usize>,
         asked: Mutex<Vec<(i64, usize)>>,
     }
+
+    impl rjabberd_storage::ArchiveStore for Ended {}
+    impl PepStore for Ended {}
 
     impl Store for Ended {
         fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {

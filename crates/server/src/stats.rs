@@ -24,6 +24,7 @@ pub fn stats(system: &System, store: &SqlStore) -> Value {
         "streams_closed": system.counters.closed_by_reason(),
         "sasl": system.counters.sasl_by_result(),
         "login_delays": login_delays(system),
+        "stream_management": stream_management(system),
         "readers_stalled": stalled,
         "readers_held": held,
         "receivers": receivers(),
@@ -31,7 +32,10 @@ pub fn stats(system: &System, store: &SqlStore) -> Value {
         "offload_refused": offload_refused,
         "stanzas": stanzas(system),
         "offline": offline(system),
+        "archive": archive(system),
+        "carbons": carbons(system),
         "reports": reports(system),
+        "pep": pep(system),
         "store": stored(store),
         "log_lines_dropped": crate::logging::dropped_total(),
     })
@@ -65,6 +69,17 @@ fn arbiters(system: &System) -> Vec<Value> {
 fn login_delays(system: &System) -> Value {
     let delays = system.login_delays.snapshot();
     json!({ "attempts": delays.attempts, "ms": delays.ms, "unanswered": delays.unanswered })
+}
+
+fn stream_management(system: &System) -> Value {
+    let management = system.counters.management();
+    json!({
+        "enabled": management.managed,
+        "hibernated": management.hibernated,
+        "resumed": management.resumed,
+        "window_passed": management.window_passed,
+        "waiting": system.table.hibernated(),
+    })
 }
 
 fn receivers() -> Value {
@@ -107,6 +122,17 @@ fn reports(system: &System) -> Map<String, Value> {
     counts.map(|(reason, count)| (reason.to_owned(), count.into())).collect()
 }
 
+fn pep(system: &System) -> Value {
+    let pep = system.im.pep.snapshot();
+    json!({
+        "published": pep.published,
+        "events": pep.events,
+        "caps_asked": pep.caps_asked,
+        "caps_wrong": pep.caps_wrong,
+        "caps_known": pep.caps_known,
+    })
+}
+
 fn offline(system: &System) -> Value {
     let offline = system.router.im().offline.snapshot();
     json!({
@@ -115,6 +141,24 @@ fn offline(system: &System) -> Value {
         "refused": offline.refused,
         "expired": offline.expired,
     })
+}
+
+fn archive(system: &System) -> Value {
+    let archives = system.im.archives.snapshot();
+    json!({
+        "stored": archives.stored,
+        "refused": archives.refused,
+        "failed": archives.failed,
+        "storing": archives.storing,
+        "queries": archives.queries,
+        "given": archives.given,
+        "expired": archives.expired,
+    })
+}
+
+fn carbons(system: &System) -> Value {
+    let (sent, received) = system.im.carbons.counts();
+    json!({ "sent": sent, "received": received })
 }
 
 fn stored(store: &SqlStore) -> Value {

@@ -231,6 +231,7 @@ impl Common<'_> {
             shaping: shaping(config, listener),
             times: times(config),
             outbox_bytes_max: config.limits.queue_bytes_max,
+            window: config.stream_management.window,
             beat: self.beat.clone(),
             brake: login_brake(config, &self.login_delays),
             vouch: Box::new(move |chain| vouching.vouch(chain, SystemTime::now())),
@@ -254,6 +255,7 @@ async fn im(
     let im = Im::new(store.clone(), table.clone(), hosts, clock, config.limits.account);
     // Before anybody can send: who is blocked stays blocked.
     im.load_blocks().await?;
+    im.load_archive_prefs().await?;
     Ok(im)
 }
 
@@ -453,6 +455,7 @@ fn settings(config: &Config, hosts: HashMap<String, HostSettings>, listener: &co
         sasl_failures_max: config.auth.failures_max,
         directed_presence_max: DIRECTED_PRESENCE_MAX,
         idle_s: u32::try_from(config.limits.idle.as_secs()).unwrap_or(u32::MAX),
+        resumption_s_max: u32::try_from(config.stream_management.resumption.as_secs()).unwrap_or(u32::MAX),
     }
 }
 
@@ -481,6 +484,7 @@ fn times(config: &Config) -> Times {
         ping: config.limits.ping,
         write_stall: config.limits.write_stall,
         close_flush: CLOSE_FLUSH,
+        acknowledgement: config.stream_management.acknowledgement,
         ask: ASK,
     }
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use rjabberd_actors::{Alive, Letter, Port, Timer, arm};
-use rjabberd_xmpp::{BareJid, FullJid, address};
+use rjabberd_xmpp::{BareJid, FullJid, address, management::ResumptionId};
 
 use crate::{
-    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Handed, Release, Resource, Rules, Seat, SessionTable,
+    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Expired, Handed, Release, Resource, Rules, Seat,
+    SessionTable, expired::ExpiredSessions, table::Removal,
 };
 
 /// A hand-over has taken too long.
@@ -34,6 +35,7 @@ struct HandOver {
 /// What waits, by the JID that is wanted.
 pub(crate) struct Claims {
     waiting: HashMap<FullJid, HandOver>,
+    expired: ExpiredSessions,
     generation: u64,
     clock: Port<HandOverExpired>,
     release: Port<Release>,
@@ -41,7 +43,7 @@ pub(crate) struct Claims {
 
 impl Claims {
     pub(crate) fn new(clock: Port<HandOverExpired>, release: Port<Release>) -> Claims {
-        Claims { waiting: HashMap::new(), generation: 0, clock, release }
+        Claims { waiting: HashMap::new(), expired: ExpiredSessions::default(), generation: 0, clock, release }
     }
 
     /// Answers a claim, or begins the hand-over that will.
@@ -51,6 +53,9 @@ impl Claims {
         if !seats.is_empty() && (claim.guest || seats.iter().any(|seat| seat.is_guest())) {
             claim.answer(Err(ClaimRefused::TooManySessions));
             return;
+        }
+        if let Resource::Resumed(id) = claim.resource {
+            return self.resume(claim, id, &seats, rules, alive);
         }
         let Some(jid) = self.name(&claim, &seats) else {
             // c2s-proto has prepared the resource; one that cannot be put together is a fault of ours.
@@ -70,7 +75,7 @@ impl Claims {
             return;
         }
         match seats.iter().find(|seat| *seat.jid() == jid) {
-            None if seats.len() >= rules.sessions_per_account_max => {
+            None if seats.len() >= rules.sessions_per_account_max && !evict(&seats, table) => {
                 claim.answer(Err(ClaimRefused::TooManySessions));
             }
             None => {
@@ -81,6 +86,31 @@ impl Claims {
             Some(_) if !gives_way => claim.answer(Err(ClaimRefused::Conflict)),
             Some(old) => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
         }
+    }
+
+    /// An earlier session goes on (XEP-0198, 5): it hands over, whether its connection looks alive or not.
+    fn resume(&mut self, claim: Claim, id: ResumptionId, seats: &[Arc<Seat>], rules: &Rules, alive: &Alive) {
+        let Some(old) = seats.iter().find(|seat| seat.resumption() == Some(id)) else {
+            return self.refuse_resumption(claim, id);
+        };
+        match self.waiting.get_mut(old.jid()) {
+            // Whoever waits there begins another session, or resumes this one and will be asked for it in turn.
+            Some(waiting) if waiting.claims.iter().all(|claim| claim.resource == Resource::Resumed(id)) => {
+                waiting.claims.push_back(claim);
+            }
+            Some(_) => self.refuse_resumption(claim, id),
+            None => self.ask(old.clone(), VecDeque::from([claim]), rules, alive),
+        }
+    }
+
+    fn refuse_resumption(&self, claim: Claim, id: ResumptionId) {
+        let handled = self.expired.handled(&claim.account, id);
+        claim.answer(Err(ClaimRefused::NotResumable(handled)));
+    }
+
+    /// A session that could have been resumed has ended.
+    pub(crate) fn remember(&mut self, expired: Expired) {
+        self.expired.remember(expired);
     }
 
     /// The old session has handed over, or has ended by itself.
@@ -97,9 +127,13 @@ impl Claims {
         if waits {
             self.seat_next(seat.jid().clone(), handed, table, rules, alive);
         } else if let Some(handed) = handed {
-            // Too late: the resource was taken meanwhile. What it had goes its way back, which finds the new session.
+            // Too late: the resource was taken meanwhile, or nobody wants it any more. What it had goes its way back,
+            // which finds the new session.
             log::debug!(target: "session_manager:freed", "{alive} {seat:?} handed over too late");
-            drop(handed);
+            if table.remove(seat) == Removal::Done {
+                table.orphaned(seat);
+            }
+            drop((handed, seat.close()));
         }
     }
 
@@ -132,7 +166,7 @@ impl Claims {
         }
     }
 
-    /// Gives the resource to the first who waits for it; who comes after takes over from him.
+    /// Gives the resource to the first who waits for it and can have it; who comes after takes over from him.
     fn seat_next(
         &mut self,
         jid: FullJid,
@@ -143,21 +177,43 @@ impl Claims {
     ) {
         let Some(HandOver { old, mut claims, _timer }) = self.waiting.remove(&jid) else { return };
         claims.retain(|claim| claim.reply.is_wanted());
+        let can_resume = handed.as_ref().is_some_and(|handed| handed.estate.is_some());
+        while let Some(Claim { resource: Resource::Resumed(id), .. }) = claims.front().filter(|_| !can_resume)
+        {
+            let id = *id;
+            // It has ended meanwhile, or does not answer.
+            claims.pop_front().into_iter().for_each(|claim| self.refuse_resumption(claim, id));
+        }
         let Some(claim) = claims.pop_front() else {
-            // Nobody wants it any more, and the old session has given it up.
-            table.orphaned(&old);
-            table.remove(&old);
-            drop(old.close());
+            if handed.is_some() || old.is_leaving() {
+                // Nobody wants it any more, and the old session has given it up.
+                table.orphaned(&old);
+                table.remove(&old);
+                drop((old.close(), handed));
+            }
             return;
         };
+        let goes_on = matches!(claim.resource, Resource::Resumed(_));
         let new = self.seat(jid, &claim, rules);
         let mut handed = handed.unwrap_or_default();
-        let queue = std::mem::take(&mut handed.queue);
-        if !table.replace(&old, &new, queue) {
+        let queue = match goes_on {
+            true => {
+                new.resume(&old);
+                std::mem::take(&mut handed.queue)
+            }
+            false => {
+                old.withdraw();
+                handed.take_queue()
+            }
+        };
+        if !table.replace(&old, &new, queue, goes_on) {
             table.insert(new.clone());
         }
         // Behind it, so that who changes what both know finds the one or the other.
-        new.inherit(&old);
+        match goes_on {
+            true => new.resume_show(&old),
+            false => new.inherit(&old),
+        }
         self.answer(claim, new.clone(), Some(handed));
         if !claims.is_empty() {
             self.ask(new, claims, rules, alive);
@@ -197,6 +253,7 @@ impl Claims {
                 return address::full(&claim.account, resource).ok();
             }
             Resource::Made { prefix } => prefix,
+            Resource::Resumed(_) => return None,
         };
         loop {
             let resource = format!("{prefix}{:016x}", rand::random::<u64>());
@@ -206,4 +263,15 @@ impl Claims {
             }
         }
     }
+}
+
+/// The session that has waited longest to be resumed gives way to a new one; false where none waits.
+fn evict(seats: &[Arc<Seat>], table: &SessionTable) -> bool {
+    let hibernated = seats.iter().filter_map(|seat| Some((seat.hibernates_since()?, seat)));
+    let Some((_, oldest)) = hibernated.min_by_key(|(since, _)| *since) else { return false };
+    if table.remove(oldest) == Removal::Done {
+        table.orphaned(oldest);
+    }
+    oldest.control(Control::Evicted);
+    true
 }

@@ -5,8 +5,10 @@
 //! generation makes every act of an earlier session a no-op: its seat is not in the table any more.
 //! Knows no c2s: only ports.
 
+pub mod burden;
 mod claims;
 mod ended;
+mod expired;
 pub mod messages;
 pub mod parcel;
 pub mod seat;
@@ -23,15 +25,17 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler};
 use rjabberd_actors::{Alive, Door, Kind, Mail, Mailbox, Port};
 
+pub use burden::{Burden, Ledger};
 use claims::Claims;
 use ended::EndedAccounts;
 pub use messages::{
-    Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Handed, Release, Released, Resource,
+    Bound, Claim, ClaimRefused, Control, EndAccount, Ended, Estate, Expired, Handed, Release, Released,
+    Resource,
 };
 pub use parcel::{Deliver, Parcel, Undelivered};
 pub use seat::{Seat, Wish};
 pub use shards::SessionManagers;
-pub use show::Show;
+pub use show::{Interests, Show};
 use table::Removal;
 pub use table::SessionTable;
 
@@ -76,6 +80,8 @@ pub struct SessionManagerPorts {
     pub released: Port<Released>,
     /// To end all sessions of an account.
     pub end_account: Port<EndAccount>,
+    /// To say how far a session had come that was not resumed.
+    pub expired: Port<Expired>,
 }
 
 /// Owns the session table, or the rows of a share of the accounts ([`SessionManagers`]).
@@ -114,6 +120,7 @@ impl SessionManager {
                 release: door.port(),
                 released: door.port(),
                 end_account: door.port(),
+                expired: door.port(),
             };
             let claims = Claims::new(door.port(), door.port());
             started = Some(ports);
@@ -177,6 +184,15 @@ impl Handler<Mail<claims::HandOverExpired>> for SessionManager {
     fn handle(&mut self, mail: Mail<claims::HandOverExpired>, _: &mut Context<Self>) {
         let (expired, _handling) = mail.open();
         self.claims.expired(&expired, &self.table, &self.rules, &self.alive);
+    }
+}
+
+impl Handler<Mail<Expired>> for SessionManager {
+    type Result = ();
+
+    fn handle(&mut self, mail: Mail<Expired>, _: &mut Context<Self>) {
+        let (expired, _handling) = mail.open();
+        self.claims.remember(expired);
     }
 }
 

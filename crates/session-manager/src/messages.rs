@@ -1,9 +1,9 @@
 //! What the session manager takes, and what reaches a session by its control port.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{any::Any, collections::VecDeque, sync::Arc};
 
 use rjabberd_actors::{Letter, Port, Reply};
-use rjabberd_xmpp::{BareJid, FullJid, Jid};
+use rjabberd_xmpp::{BareJid, FullJid, Jid, management::ResumptionId};
 
 use crate::{Deliver, Parcel, Seat};
 
@@ -38,6 +38,8 @@ pub enum Resource {
     Named(String),
     /// This one, which no other client has: an earlier session of it always gives way (XEP-0386, 3.2).
     Own(String),
+    /// That of an earlier session of the account, which goes on (XEP-0198, 5).
+    Resumed(ResumptionId),
 }
 
 impl Claim {
@@ -88,6 +90,8 @@ pub enum ClaimRefused {
     TooManySessions,
     /// The account was removed, disabled, or got another password since the login began.
     AccountGone,
+    /// There is no such session to be resumed; what it had handled, where that is still known.
+    NotResumable(Option<u32>),
 }
 
 /// A session as a value, without its connection: what goes over to the session that takes its resource.
@@ -97,6 +101,44 @@ pub struct Handed {
     pub directed: Vec<Jid>,
     /// Stanzas that it had taken but not written, in order.
     pub queue: VecDeque<Arc<Parcel>>,
+    /// What goes on if the session is resumed: all of it is older than `queue`.
+    pub estate: Option<Box<dyn Estate>>,
+}
+
+/// A session that can be resumed, as a value; only its own kind looks into it.
+pub trait Estate: Any + Send {
+    /// Nobody resumes it: the stanzas that its client has not acknowledged, in order.
+    fn into_queue(self: Box<Self>) -> VecDeque<Arc<Parcel>>;
+}
+
+impl std::fmt::Debug for dyn Estate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Estate")
+    }
+}
+
+impl Handed {
+    /// All stanzas, in order, for who does not resume the session.
+    pub(crate) fn take_queue(&mut self) -> VecDeque<Arc<Parcel>> {
+        let mut queue = self.estate.take().map(Estate::into_queue).unwrap_or_default();
+        queue.append(&mut self.queue);
+        queue
+    }
+}
+
+/// A session that could have been resumed has ended: what its client had sent is known for a while (XEP-0198, 5).
+#[derive(Debug)]
+pub struct Expired {
+    /// Whose it was.
+    pub account: BareJid,
+    /// Which.
+    pub id: ResumptionId,
+    /// What it had handled.
+    pub h: u32,
+}
+
+impl Letter for Expired {
+    const CONTROL: bool = true;
 }
 
 /// Give a resource back: the session ends.
@@ -157,6 +199,10 @@ pub enum Ended {
 pub enum Control {
     /// Another session takes the resource: stop writing, send [`Released`].
     HandOver,
+    /// A session that waits to be resumed gives way to a new one of its account.
+    Evicted,
+    /// Something that the client had sent is safe now, and it has asked.
+    Settled,
     /// The spill holds stanzas: take them when the mailbox is empty.
     SpillReady,
     /// The spill is full.

@@ -11,6 +11,8 @@ use std::sync::{
 use rjabberd_actors::Letter;
 use rjabberd_xmpp::Stanza;
 
+use crate::burden::{self, Burden};
+
 /// What becomes of a stanza that nobody took: another resource, the store, a bounce.
 ///
 /// It lives as long as the process. Each parcel names it, and to count by how many it is named would be one more number
@@ -28,6 +30,8 @@ pub struct Parcel {
     came_back: bool,
     passing: bool,
     path: &'static dyn Undelivered,
+    /// What its sender is not told to be safe before somebody has it.
+    burden: Option<Arc<Burden>>,
 }
 
 /// Where a stanza goes that is nobody's loss.
@@ -56,7 +60,8 @@ impl Parcel {
 
     fn sent(stanza: Stanza, path: &'static dyn Undelivered, came_back: bool, passing: bool) -> Arc<Parcel> {
         let (bytes, delivered) = (stanza.size(), AtomicBool::new(passing));
-        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered, came_back, passing, path })
+        let burden = if passing { None } else { burden::carried() };
+        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered, came_back, passing, path, burden })
     }
 
     /// Whether it makes sense on one stream only.
@@ -79,9 +84,17 @@ impl Parcel {
         self.bytes
     }
 
-    /// A client has it: written to its socket whole.
+    /// It needs no way back: somebody else sees to it, or it is nobody's loss.
     pub fn delivered(&self) {
         self.delivered.store(true, Relaxed);
+    }
+
+    /// A client has it: written to its socket whole, or acknowledged by it.
+    pub fn arrived(&self) {
+        self.delivered();
+        if let Some(burden) = &self.burden {
+            burden.settle();
+        }
     }
 }
 
@@ -97,7 +110,7 @@ impl Drop for Parcel {
             return;
         }
         if let Some(stanza) = self.stanza.take() {
-            self.path.undelivered(stanza);
+            burden::carrying(self.burden.take(), || self.path.undelivered(stanza));
         }
     }
 }

@@ -13,11 +13,12 @@ use std::{
         atomic::{AtomicBool, AtomicI16, AtomicU8, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use rjabberd_actors::Port;
-use rjabberd_xmpp::{FullJid, Stanza};
+use rjabberd_xmpp::{FullJid, Stanza, management::ResumptionId};
 
 use crate::{Control, Deliver, Parcel, show::Show};
 
@@ -35,6 +36,8 @@ pub enum Wish {
     Roster = 1,
     /// Changes of the block list (XEP-0191, 3.2).
     Blocks = 2,
+    /// Copies of what the other sessions of the account say and hear (XEP-0280).
+    Carbons = 4,
 }
 
 /// A session's place in the table.
@@ -55,6 +58,15 @@ pub struct Seat {
     leaving: AtomicBool,
     spill: Mutex<Spill>,
     spill_bytes_max: usize,
+    resumption: Mutex<Resumption>,
+}
+
+/// Whether the session can be resumed (XEP-0198, 5).
+#[derive(Clone, Copy, Default)]
+struct Resumption {
+    id: Option<ResumptionId>,
+    /// It has no connection.
+    hibernates_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -115,6 +127,7 @@ impl Seat {
             leaving: AtomicBool::new(false),
             spill: Mutex::default(),
             spill_bytes_max,
+            resumption: Mutex::default(),
         }
     }
 
@@ -168,9 +181,48 @@ impl Seat {
         show.inherit(&mut before.show.lock());
     }
 
+    /// The session before it goes on here: to be called before this seat is in the table, so that it is available from
+    /// the first moment on.
+    pub(crate) fn resume(&self, before: &Seat) {
+        self.priority.store(before.priority.load(SeqCst), SeqCst);
+        self.wishes.store(before.wishes.load(SeqCst), SeqCst);
+        self.resumption.lock().id = before.resumption.lock().id;
+    }
+
+    /// What the session before it has shown is shown by this one: to be called when this seat is in the table.
+    pub(crate) fn resume_show(&self, before: &Seat) {
+        let mut show = self.show.lock();
+        show.resume(&mut before.show.lock());
+    }
+
+    /// By what the session can be resumed from now on; `None`: not any more.
+    pub fn set_resumption(&self, id: Option<ResumptionId>) {
+        self.resumption.lock().id = id;
+    }
+
+    /// By what the session can be resumed.
+    pub fn resumption(&self) -> Option<ResumptionId> {
+        self.resumption.lock().id
+    }
+
+    /// The session has lost its connection, and waits to be resumed.
+    pub fn hibernate(&self) {
+        self.resumption.lock().hibernates_since = Some(Instant::now());
+    }
+
+    /// Since when the session waits to be resumed.
+    pub fn hibernates_since(&self) -> Option<Instant> {
+        self.resumption.lock().hibernates_since
+    }
+
     /// The session asked to be told of this from now on.
     pub fn wish(&self, wish: Wish) {
         self.wishes.fetch_or(wish as u8, SeqCst);
+    }
+
+    /// The session does not want to be told of this any more.
+    pub fn unwish(&self, wish: Wish) {
+        self.wishes.fetch_and(!(wish as u8), SeqCst);
     }
 
     /// Whether the session asked to be told of this.

@@ -21,8 +21,20 @@ pub struct Show {
     owed: bool,
     /// Who got directed presence and is owed unavailable (RFC 6121, 4.6.3); `None` before the session has begun.
     directed: Option<Vec<Jid>>,
+    /// Whose events it wants, as far as it was asked.
+    interests: Option<Box<Interests>>,
     /// Another session has the resource, or the account is gone: what this one does is nobody's business any more.
     retired: bool,
+}
+
+/// What a session announces that it wants to be told of (XEP-0163, 4.3), as far as that is known.
+pub struct Interests {
+    /// What its presence says of its capabilities (XEP-0115): what this is known of, or asked for.
+    pub caps: Box<str>,
+    /// The id of the question that it has not answered.
+    pub asked: Option<Box<str>>,
+    /// The names of the nodes whose events it wants; until the answer, those of before.
+    pub nodes: Arc<[Box<str>]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +64,16 @@ impl Show {
     /// Whether the contacts think that it is available.
     pub fn is_owed(&self) -> bool {
         self.owed
+    }
+
+    /// Whose events it wants.
+    pub fn interests(&self) -> Option<&Interests> {
+        self.interests.as_deref()
+    }
+
+    /// Notes whose events it wants.
+    pub fn set_interests(&mut self, interests: Interests) {
+        self.interests = Some(Box::new(interests));
     }
 
     pub(crate) fn set(&mut self, presence: Option<&Stanza>) {
@@ -101,6 +123,22 @@ impl Show {
         if let Some(circle) = &mut self.circle {
             *circle = Arc::new(change(circle));
         }
+    }
+
+    /// The session before it goes on as this one.
+    pub(crate) fn resume(&mut self, before: &mut Show) {
+        let is_retired = before.retired;
+        before.retired = true;
+        let gone = std::mem::take(&mut before.owed);
+        *self = Show {
+            presence: before.presence.clone(),
+            circle: before.circle.clone(),
+            asked: None,
+            owed: gone,
+            directed: before.directed.take(),
+            interests: before.interests.take(),
+            retired: is_retired,
+        };
     }
 
     /// The session before it has lost the resource to this one: what its contacts were told is owed by this one.

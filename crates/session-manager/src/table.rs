@@ -86,6 +86,23 @@ impl SessionTable {
         self.accounts.get(account.as_str()).map(|seats| seats.clone()).unwrap_or_default()
     }
 
+    /// Sessions that have no connection and wait to be resumed.
+    pub fn hibernated(&self) -> usize {
+        let hibernated =
+            |seats: &Vec<Arc<Seat>>| seats.iter().filter(|seat| seat.hibernates_since().is_some()).count();
+        self.accounts.iter().map(|seats| hibernated(&seats)).sum()
+    }
+
+    /// Those seats of an account that `chosen` picks; it sees them all.
+    pub fn seats_where(
+        &self,
+        account: &BareJid,
+        chosen: impl Fn(&[Arc<Seat>], &Seat) -> bool,
+    ) -> Vec<Arc<Seat>> {
+        let Some(seats) = self.accounts.get(account.as_str()) else { return Vec::new() };
+        seats.iter().filter(|seat| chosen(&seats, seat)).cloned().collect()
+    }
+
     /// All seats of all accounts, a copy.
     pub fn all_seats(&self) -> Vec<Arc<Seat>> {
         self.accounts.iter().flat_map(|seats| seats.clone()).collect()
@@ -209,19 +226,21 @@ impl SessionTable {
     }
 
     /// Puts `new` where `old` is, under the row's lock: whoever sends finds the one or the other. What came to the old
-    /// seat's spill until now goes to the new one, behind `queue`.
+    /// seat's spill until now goes to the new one, behind `queue`; what makes sense on one stream only does so where the
+    /// session goes on.
     pub(crate) fn replace(
         &self,
         old: &Arc<Seat>,
         new: &Arc<Seat>,
         mut queue: std::collections::VecDeque<Arc<Parcel>>,
+        goes_on: bool,
     ) -> bool {
         let Some(mut seats) = self.accounts.get_mut(bare(old.jid())) else { return false };
         let Some(index) = seats.iter().position(|other| other.generation() == old.generation()) else {
             return false;
         };
         queue.extend(old.close());
-        queue.retain(|parcel| !parcel.is_passing());
+        queue.retain(|parcel| goes_on || !parcel.is_passing());
         new.preload(queue);
         seats[index] = new.clone();
         true

@@ -23,7 +23,13 @@ pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
 pub use postgres::{PostgresError, PostgresOptions, PostgresUrl};
 pub use sql::SqlStore;
 pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+pub use store::archive::{
+    ArchiveAppend, ArchiveEnds, ArchiveId, ArchiveOtherwise, ArchivePage, ArchivePlace, ArchivePrefs,
+    ArchiveQuery, ArchiveStore, ArchivedMessage, Trimmed,
+};
 pub use store::{
     Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
-    OfflineMessage, Profile, RosterEdit, RosterEvent, RosterVersion, Store, SubscriptionChange,
+    OfflineMessage, PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits,
+    PepNode, PepPick, PepStamp, PepStore, Profile, RosterEdit, RosterEvent, RosterVersion, Store,
+    SubscriptionChange,
 };

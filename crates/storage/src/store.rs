@@ -4,6 +4,9 @@
 //! does not undo a change. The answer resolves on any runtime. A change is answered after it was committed to the
 //! disk, and every question asked after that answer sees it.
 
+pub(crate) mod archive;
+mod pep;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +17,12 @@ use rjabberd_xmpp::roster::{Act, RosterItem};
 use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
 use zeroize::Zeroizing;
 
+pub use self::pep::{
+    PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits, PepNode, PepPick,
+    PepStamp, PepStore,
+};
 use crate::error::StoreError;
+use archive::ArchiveStore;
 
 /// The answer to an operation. Resolves on any runtime, and always: also if the store's thread is gone.
 pub type Answer<T> = BoxFuture<'static, Result<T, StoreError>>;
@@ -213,7 +221,7 @@ pub struct LastActivity {
 /// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ArchiveStore + PepStore + Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let _ = account;
@@ -485,4 +493,8 @@ fn absent<T: Send + 'static>() -> Answer<T> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Absent;
 
+impl PepStore for Absent {}
+
 impl Store for Absent {}
+
+impl ArchiveStore for Absent {}

@@ -59,12 +59,13 @@ fn every_table_that_refers_to_an_account_is_emptied_with_it() {
         .unwrap();
     let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(!tables.is_empty());
-    for table in tables {
+    // A big archive goes behind its account, piece by piece (tests/archive.rs).
+    for table in tables.iter().filter(|table| !["archive", "archive_message"].contains(&table.as_str())) {
         let cascades: i64 = connection
             .query_row(
                 "SELECT count(*) FROM pragma_foreign_key_list(?1)
                  WHERE \"table\" = 'account' AND \"from\" = 'account_id' AND on_delete = 'CASCADE'",
-                [&table],
+                [table],
                 |row| row.get(0),
             )
             .unwrap();

@@ -5,7 +5,9 @@
 mod support;
 
 use rjabberd_storage::{
-    DATABASE_FILE, OfflineLimits, OpenError, Profile, RosterVersion, SqliteOptions, SqliteStore, Store,
+    ArchiveOtherwise, ArchiveQuery, ArchiveStore, DATABASE_FILE, OfflineLimits, OpenError, PepAffiliation,
+    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, RosterVersion,
+    SqliteOptions, SqliteStore, Store,
 };
 use rjabberd_xmpp::roster::Half;
 use rjabberd_xmpp::sasl::{ClientId, KeyShape, ScramHash};
@@ -65,7 +67,7 @@ fn a_database_of_schema_1_has_empty_rosters_after_the_upgrade_and_takes_what_is_
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     assert_eq!(*profile(&store, "romeo"), Profile { version: version_of(1, 0), ..Profile::default() });
     let limits = OfflineLimits { messages_max: 1, bytes_max: 10 };
     let taken = store.append_offline(&jid("romeo@example.net"), "text".into(), 0, limits, nothing());
@@ -117,9 +119,45 @@ fn what_a_database_of_schema_3_holds_is_there() {
     assert_eq!(*login.credentials.digest.unwrap().0, [9; 16]);
 }
 
+/// Romeo has two messages with Juliet in his archive, and has said what he wants archived.
+#[test]
+fn what_a_database_of_schema_4_holds_is_there() {
+    let (_folder, store) = restore(4);
+    let romeo = jid("romeo@example.net");
+    let query = ArchiveQuery { messages_max: 10, bytes_max: 1_000, count: true, ..ArchiveQuery::default() };
+    let page = wait(store.query_archive(&romeo, query)).unwrap();
+    let found: Vec<_> =
+        page.messages.iter().map(|message| (message.id.0[0], message.stamp_unix_us)).collect();
+    assert_eq!(found, [(1, 1_790_000_000_000_004), (2, 1_790_000_000_000_005)]);
+    assert_eq!((page.messages[0].stanza.as_ref(), page.count), (&b"<message/>"[..], Some(2)));
+    let [(account, prefs)] = &wait(store.load_archive_prefs()).unwrap()[..] else {
+        panic!("one has said so")
+    };
+    assert_eq!((account, prefs.otherwise), (&romeo, ArchiveOtherwise::Roster));
+    let of = |name: &str| vec![jid(&format!("{name}@example.org")).into()];
+    assert_eq!((&prefs.always, &prefs.never), (&of("juliet"), &of("tybalt")));
+}
+
+/// Romeo has a node with an item of 26 bytes, and Juliet is a member and has subscribed.
+#[test]
+fn what_a_database_of_schema_5_holds_is_there() {
+    let (_folder, store) = restore(5);
+    let romeo = jid("romeo@example.net");
+    let pick = PepPick::After(None, 10);
+    let found = wait(store.load_pep_items(&romeo, "urn:x", pick, 1_000)).unwrap().unwrap();
+    assert_eq!(found.node.stamp, PepStamp { node: 1, changes: 2, items: 1 });
+    assert_eq!(found.node.affiliations, [(jid("juliet@example.org"), PepAffiliation::Member)]);
+    assert_eq!(found.node.subscriptions[0].as_str(), "juliet@example.org/balcony");
+    let [item] = &found.items[..] else { panic!("{found:?}") };
+    assert_eq!((item.id.as_str(), item.published_unix_s), ("current", 1_790_000_003));
+    let limits = PepLimits { nodes_max: 1, bytes_max: 0, entities_max: 1 };
+    let purge = PepChange { node: "urn:x".to_owned(), expects: PepExpect::Any, deed: PepDeed::Purge };
+    wait(store.change_pep(&romeo, vec![purge], limits, nothing())).unwrap();
+}
+
 #[test]
 fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
-    for schema in 1..=3 {
+    for schema in 1..=5 {
         let (_folder, store) = restore(schema);
         let shape = |hash: ScramHash, seed: u32| KeyShape {
             hash,

@@ -109,6 +109,21 @@ impl Transport {
         }))
     }
 
+    /// What is left of a connection that its owner gives up: who it was with, and what went over it. The socket is closed
+    /// when the other owner has given it up too.
+    #[must_use]
+    pub fn given_up(&self) -> Rc<Transport> {
+        Rc::new(Transport {
+            socket: Socket::Closed,
+            tls: RefCell::new(None),
+            peer: self.peer,
+            local: self.local,
+            received: self.received.clone(),
+            sent: self.sent.clone(),
+            last_read: self.last_read.clone(),
+        })
+    }
+
     /// The client's address, canonical; not that of a proxy which told it.
     pub fn peer(&self) -> SocketAddr {
         self.peer

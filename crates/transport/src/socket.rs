@@ -38,6 +38,8 @@ impl From<memory::End> for Accepted {
 pub(crate) enum Socket {
     Tcp(TcpStream, Option<SocketAddr>),
     Memory(memory::End),
+    /// It was closed; this is for who still asks.
+    Closed,
 }
 
 impl Socket {
@@ -60,7 +62,7 @@ impl Socket {
                 let peer = client.map_or_else(|| socket.peer_addr(), Ok)?;
                 Ok((canonical(peer), canonical(socket.local_addr()?)))
             }
-            Socket::Memory(_) => {
+            Socket::Memory(_) | Socket::Closed => {
                 let nobody = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
                 Ok((nobody, nobody))
             }
@@ -77,6 +79,7 @@ impl Socket {
                 Ok(bytes)
             }
             Socket::Memory(end) => end.try_read(buffer),
+            Socket::Closed => Ok(0),
         }
     }
 
@@ -84,6 +87,7 @@ impl Socket {
         match self {
             Socket::Tcp(socket, _) => socket.try_write(bytes),
             Socket::Memory(end) => end.try_write(bytes),
+            Socket::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -91,6 +95,7 @@ impl Socket {
         match self {
             Socket::Tcp(socket, _) => socket.poll_read_ready(context),
             Socket::Memory(end) => end.poll_read_ready(context),
+            Socket::Closed => Poll::Ready(Ok(())),
         }
     }
 
@@ -98,6 +103,7 @@ impl Socket {
         match self {
             Socket::Tcp(socket, _) => socket.poll_write_ready(context),
             Socket::Memory(end) => end.poll_write_ready(context),
+            Socket::Closed => Poll::Ready(Ok(())),
         }
     }
 
@@ -106,6 +112,7 @@ impl Socket {
             // The peer may be gone already; then there is nobody to tell.
             Socket::Tcp(socket, _) => drop(SockRef::from(socket).shutdown(Shutdown::Write)),
             Socket::Memory(end) => end.shut_down_writing(),
+            Socket::Closed => {}
         }
     }
 }

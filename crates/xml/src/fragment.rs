@@ -158,6 +158,11 @@ pub fn compose(children: &[Element]) -> (Bytes, Vec<Child>) {
     (out.freeze(), ranges)
 }
 
+/// A child that was written into canonical bytes by hand; its name and namespace are known before, and take no memory.
+pub fn written_child(name: &'static str, namespace: &'static str, range: std::ops::Range<usize>) -> Child {
+    Child::standing_in(Bytes::new(), Piece::Known(name), Piece::Known(namespace), range)
+}
+
 /// Writes child nodes for a `jabber:client` parent.
 pub(crate) fn compose_nodes(nodes: &[Node]) -> (Bytes, Vec<Child>) {
     let mut out = BytesMut::new();

@@ -6,6 +6,7 @@ pub mod address;
 pub mod date;
 pub mod error;
 pub mod header;
+pub mod management;
 pub mod ns;
 pub mod roster;
 pub mod sasl;

@@ -82,3 +82,55 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0377.
 pub const REPORTING: &str = "urn:xmpp:reporting:1";
+/// XEP-0060.
+pub const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+/// XEP-0060, 8: what a node's owner asks for.
+pub const PUBSUB_OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
+/// XEP-0060: what subscribers are told.
+pub const PUBSUB_EVENT: &str = "http://jabber.org/protocol/pubsub#event";
+/// XEP-0060: its error conditions.
+pub const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
+/// XEP-0060, 16.4.4: the form of a node's config.
+pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_config";
+/// XEP-0060, 7.1.5: the form of what must be so.
+pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+/// XEP-0060, 16.4.3: the form of what a node says of itself.
+pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
+/// XEP-0059.
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0084: the node of the image.
+pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
+/// XEP-0084: the node of what is said of it.
+pub const AVATAR_METADATA: &str = "urn:xmpp:avatar:metadata";
+/// XEP-0398.
+pub const AVATAR_CONVERSION: &str = "urn:xmpp:pep-vcard-conversion:0";
+/// XEP-0402.
+pub const BOOKMARKS: &str = "urn:xmpp:bookmarks:1";
+/// XEP-0402, 6: bookmarks in private XML are the same.
+pub const BOOKMARKS_COMPAT: &str = "urn:xmpp:bookmarks:1#compat";
+/// XEP-0402, 6: bookmarks of XEP-0048 are the same.
+pub const BOOKMARKS_COMPAT_PEP: &str = "urn:xmpp:bookmarks:1#compat-pep";
+/// XEP-0048.
+pub const OLD_BOOKMARKS: &str = "storage:bookmarks";
+/// XEP-0490.
+pub const DISPLAYED: &str = "urn:xmpp:mds:displayed:0";
+/// XEP-0198, version 1.3 and later.
+pub const SM3: &str = "urn:xmpp:sm:3";
+/// XEP-0198, before version 1.3.
+pub const SM2: &str = "urn:xmpp:sm:2";
+/// XEP-0352: client state indication.
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
+/// XEP-0059.
+pub const RESULT_SETS: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0122.
+pub const DATA_FORMS_VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0297.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0313.
+pub const ARCHIVE: &str = "urn:xmpp:mam:2";
+/// XEP-0313, 6: what a server of today can.
+pub const ARCHIVE_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// XEP-0359.
+pub const STANZA_IDS: &str = "urn:xmpp:sid:0";

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use rjabberd_xml::fragment::{compose, parse_child};
+use rjabberd_xml::fragment::{compose, parse_child, written_child};
 use rjabberd_xml::writer::write_attribute;
 use rjabberd_xml::{Child, Context, Element, Fragment, XmlError, read_element};
 
@@ -368,12 +368,34 @@ impl Stanza {
         Stanza { inner, children, ..self.clone() }
     }
 
+    /// The same where the child is written already: `written` is one element of that name, for a `jabber:client` parent.
+    #[must_use]
+    pub fn with_written(&self, name: &'static str, namespace: &'static str, written: Bytes) -> Stanza {
+        let start = self.inner.len();
+        let added = written_child(name, namespace, start..start + written.len());
+        let children = self.children.iter().map(|child| child.shifted(0)).chain([added]).collect();
+        let inner = if start == 0 { written } else { [&self.inner[..], &written[..]].concat().into() };
+        Stanza { inner, children, ..self.clone() }
+    }
+
     /// Writes the stanza into a stream of namespace `jabber:client`.
     pub fn write(&self, out: &mut BytesMut) {
+        self.write_in(None, out);
+    }
+
+    /// Writes the stanza into an element of another namespace (XEP-0297): it says its own.
+    pub fn write_forwarded(&self, out: &mut BytesMut) {
+        self.write_in(Some(ns::CLIENT), out);
+    }
+
+    fn write_in(&self, namespace: Option<&str>, out: &mut BytesMut) {
         let name = self.kind.name().as_bytes();
         out.reserve(self.size());
         out.extend_from_slice(b"<");
         out.extend_from_slice(name);
+        if let Some(namespace) = namespace {
+            write_attribute("xmlns", namespace, out);
+        }
         for (attribute, value) in self.attributes() {
             if let Some(value) = value {
                 write_attribute(attribute, value, out);
@@ -388,6 +410,18 @@ impl Stanza {
         out.extend_from_slice(b"</");
         out.extend_from_slice(name);
         out.extend_from_slice(b">");
+    }
+
+    /// What [`Stanza::write_forwarded`] writes of a stanza that [`Stanza::written`] gave as `text`; false, and nothing is
+    /// written, for anything that cannot be one.
+    pub fn forward_written(text: &[u8], out: &mut BytesMut) -> bool {
+        let names = [&b"<message"[..], b"<presence", b"<iq"];
+        let Some(name) = names.into_iter().find(|name| text.starts_with(name)) else { return false };
+        out.reserve(text.len() + " xmlns=\"jabber:client\"".len());
+        out.extend_from_slice(name);
+        write_attribute("xmlns", ns::CLIENT, out);
+        out.extend_from_slice(&text[name.len()..]);
+        true
     }
 
     /// What [`Stanza::write`] writes, to be kept: a fraction of the stanza's own size.

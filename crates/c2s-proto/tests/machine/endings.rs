@@ -63,6 +63,7 @@ fn told(control: ControlInput) -> (&'static str, &'static str) {
         ControlInput::Replaced => ("conflict", "Replaced"),
         ControlInput::Kicked => ("policy-violation", "Kicked"),
         ControlInput::Overflowed => ("resource-constraint", "Overflowed"),
+        ControlInput::Evicted => ("resource-constraint", "Evicted"),
         ControlInput::AccountRemoved => ("not-authorized", "AccountRemoved"),
         ControlInput::CredentialsChanged => ("not-authorized", "CredentialsChanged"),
         ControlInput::Shutdown => ("system-shutdown", "Shutdown"),
@@ -70,10 +71,11 @@ fn told(control: ControlInput) -> (&'static str, &'static str) {
     }
 }
 
-pub(crate) const CONTROLS: [ControlInput; 7] = [
+pub(crate) const CONTROLS: [ControlInput; 8] = [
     ControlInput::Replaced,
     ControlInput::Kicked,
     ControlInput::Overflowed,
+    ControlInput::Evicted,
     ControlInput::AccountRemoved,
     ControlInput::CredentialsChanged,
     ControlInput::Shutdown,

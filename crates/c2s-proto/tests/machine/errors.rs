@@ -2,8 +2,9 @@
 
 use rjabberd_c2s_proto::{Answer, ControlInput, Input};
 use rjabberd_xml::{Limit, XmlError};
-use rjabberd_xmpp::StreamCondition;
+use rjabberd_xmpp::{StreamCondition, management::TooHigh};
 
+use crate::management;
 use crate::play::{
     Play, STREAM, at_bind, at_features, at_restart, bound, element, fresh, full, header, header_of, settings,
     tls_started, with_two_hosts,
@@ -15,9 +16,10 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
     let refused = |play: Play, error: XmlError| play.input(Input::XmlRefused(error, fresh("s")));
     let control = |control: ControlInput| bound(settings()).input(Input::Control(control));
     match condition {
-        StreamCondition::BadFormat => {
-            vec![start().input(header_of(&format!("<stream:flow {STREAM} version='1.0' to='a.example'>")))]
-        }
+        StreamCondition::BadFormat => vec![
+            start().input(header_of(&format!("<stream:flow {STREAM} version='1.0' to='a.example'>"))),
+            management::managed(true).input(element("<a xmlns='urn:xmpp:sm:3' h='-1'/>")),
+        ],
         StreamCondition::BadNamespacePrefix => vec![start().input(header_of(
             "<foobar:stream xmlns='jabber:client' xmlns:foobar='http://etherx.jabber.org/streams' \
              version='1.0' to='a.example'>",
@@ -73,8 +75,13 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
             refused(start(), XmlError::LimitPassed(Limit::HeaderBytes)),
             refused(bound(settings()), XmlError::LimitPassed(Limit::ElementBytes)),
             control(ControlInput::Kicked),
+            management::managed(true).input(element("<enable xmlns='urn:xmpp:sm:3'/>")),
         ],
-        StreamCondition::ResourceConstraint => vec![control(ControlInput::Overflowed)],
+        StreamCondition::ResourceConstraint => vec![
+            control(ControlInput::Overflowed),
+            control(ControlInput::Evicted),
+            management::managed(true).input(Input::TooMuchHeld),
+        ],
         StreamCondition::RestrictedXml => vec![
             refused(start(), XmlError::Restricted("a comment")),
             refused(at_bind(settings()), XmlError::Restricted("a comment")),
@@ -89,9 +96,9 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
             at_features(settings()).input(element("<pubsub/>")),
             at_features(settings()).input(element("<enable xmlns='urn:xmpp:sm:3'/>")),
             at_bind(settings()).input(element("<pubsub/>")),
-            at_bind(settings()).input(element("<enable xmlns='urn:xmpp:sm:3'/>")),
+            at_bind(settings()).input(element("<enabled xmlns='urn:xmpp:sm:3'/>")),
             bound(settings()).input(element("<pubsub/>")),
-            bound(settings()).input(element("<enable xmlns='urn:xmpp:sm:3'/>")),
+            bound(settings()).input(element("<enabled xmlns='urn:xmpp:sm:3'/>")),
         ],
         StreamCondition::UnsupportedVersion => vec![
             start().input(header_of(&format!("<stream:stream {STREAM} to='a.example'>"))),
@@ -107,8 +114,9 @@ fn brought_by(condition: StreamCondition) -> Vec<Play> {
         StreamCondition::Reset => Vec::new(),
         // There is one node.
         StreamCondition::SeeOtherHost => Vec::new(),
-        // SHOULD NOT be used without an application's own condition; there is none.
-        StreamCondition::UndefinedCondition => Vec::new(),
+        StreamCondition::UndefinedCondition => {
+            vec![management::managed(true).input(Input::HandledTooHigh(TooHigh { h: 10, sent: 8 }))]
+        }
         // Said by whoever opens a stream.
         StreamCondition::UnsupportedFeature => Vec::new(),
     }
@@ -159,7 +167,7 @@ fn each_condition_is_said_by_its_name_behind_exactly_one_header_and_ends_the_str
             play.is("closing");
         }
     }
-    assert_eq!(brought, 43);
+    assert_eq!(brought, 48);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rjabberd_c2s_proto::{
     Action, Answer, Ask, ClaimRefused, Deadline, Input, LostReason, Settings, TokenGone, Unavailable,
 };
 use rjabberd_xml::XmlError;
-use rjabberd_xmpp::sasl::Tokens;
+use rjabberd_xmpp::{management::TooHigh, sasl::Tokens};
 
 use crate::{
     endings::CONTROLS,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-const ELEMENTS: [&str; 30] = [
+const ELEMENTS: [&str; 34] = [
     STARTTLS,
     PLAIN_ROMEO,
     BIND_HOME,
@@ -38,6 +38,10 @@ const ELEMENTS: [&str; 30] = [
     "<presence to='y@a.example' type='unavailable'/>",
     "<presence to='z@a.example/1'/>",
     "<enable xmlns='urn:xmpp:sm:3'/>",
+    "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+    "<resume xmlns='urn:xmpp:sm:3' h='1' previd='BwcHBwcHBwcHBwcHBwcHBw'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
     AUTHENTICATE,
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'/>",
     "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
@@ -65,7 +69,7 @@ struct Seed {
 
 fn seed() -> impl Strategy<Value = Seed> {
     // What a client sends and what answers it come most often.
-    let kind = prop_oneof![10 => Just(0), 6 => Just(1), 4 => Just(2), 1 => 3..12_u8];
+    let kind = prop_oneof![10 => Just(0), 6 => Just(1), 4 => Just(2), 1 => 3..15_u8];
     (kind, any::<usize>(), 1..6_u32).prop_map(|(kind, which, ask)| Seed { kind, which, ask })
 }
 
@@ -74,12 +78,13 @@ fn answer(play: &Play, which: usize) -> Answer {
         "looking_up" => 0,
         "checking" => 1,
         "claiming" => 3,
+        "resuming" => [13, 14][which % 2],
         "finishing" => [3, 8, 9, 10, 11, 12][which % 6],
         "registering" | "deferred" => 6,
         _ => which,
     };
     // Mostly what was asked for.
-    match if which.is_multiple_of(5) { which / 5 % 14 } else { fits % 14 } {
+    match if which.is_multiple_of(5) { which / 5 % 16 } else { fits % 16 } {
         0 => credentials(),
         1 => crate::play::right(),
         2 => crate::play::wrong(),
@@ -92,6 +97,8 @@ fn answer(play: &Play, which: usize) -> Answer {
         9 => Answer::TokensChanged(Err(TokenGone)),
         10 => Answer::KeysStored(true),
         11 => Answer::Claimed(Err(ClaimRefused::TooManySessions)),
+        13 => crate::management::resumed("romeo@a.example/earlier", 3),
+        14 => crate::management::not_found(Some(7)),
         12 => Answer::Tokens { tokens: Some(Tokens::default()), now_unix_s: 1 },
         _ => Answer::Unavailable(Unavailable),
     }
@@ -112,6 +119,9 @@ fn input(play: &Play, seed: Seed) -> Input {
         8 => Input::Answered(Ask(seed.ask), answer(play, seed.which)),
         9 => Input::RouteDeferred(Ask(seed.ask)),
         10 => Input::DeadlinePassed(DEADLINES[seed.which % DEADLINES.len()]),
+        12 => Input::HandledTooHigh(TooHigh { h: 3, sent: 2 }),
+        13 => Input::WindowPassed,
+        14 => Input::TooMuchHeld,
         _ => Input::Control(CONTROLS[seed.which % CONTROLS.len()]),
     }
 }
@@ -132,7 +142,7 @@ impl Ledger {
         }
         for action in &play.deeds {
             match action {
-                Action::Write(bytes) => {
+                Action::Write(bytes) | Action::WriteStanza(bytes) => {
                     assert!(!self.over, "written behind the end");
                     assert!(!bytes.is_empty());
                 }
@@ -152,8 +162,17 @@ impl Ledger {
         assert_eq!(bound.is_some(), self.sessions > self.given_up, "a session is bound until it is given up");
         assert_eq!(play.state.wants_delivery(), bound.is_some());
         assert_eq!(self.over, matches!(play.state.name(), "closing" | "closed"));
-        let asks = ["looking_up", "checking", "finishing", "registering", "claiming", "deferred"]
-            .contains(&play.state.name());
+        let asks = [
+            "looking_up",
+            "checking",
+            "finishing",
+            "registering",
+            "claiming",
+            "resuming",
+            "deferred",
+            "hibernated",
+        ]
+        .contains(&play.state.name());
         assert_eq!(play.state.wants_element(), !asks && !self.over);
         assert!(play.state.session().is_none_or(|session| session.directed.len() <= 2));
     }
@@ -206,6 +225,8 @@ proptest! {
         let ledger = Ledger { sessions: 1, ..Ledger::default() };
         let mut seeds = seeds;
         seeds.push(Seed { kind: 5, which: 0, ask: 0 });
+        // Nobody resumes it.
+        seeds.push(Seed { kind: 10, which: 5, ask: 0 });
         let ledger = play_out(bound(settings()), ledger, seeds);
         prop_assert_eq!((ledger.sessions, ledger.given_up, ledger.over), (1, 1, true));
     }
@@ -219,8 +240,5 @@ fn what_the_inputs_are_made_of_reaches_a_session() {
     let settings = Settings { tls: rjabberd_c2s_proto::TlsPolicy::Direct, ..open() };
     let ledger = play_out(Play::new(settings), Ledger::default(), seeds);
     assert_eq!((ledger.sessions, ledger.over), (1, false));
-    assert_eq!(
-        DEADLINES.len(),
-        [Deadline::Header, Deadline::Negotiation, Deadline::Idle, Deadline::PingAnswer].len()
-    );
+    assert_eq!(DEADLINES[5], Deadline::Resumption, "what ends a session that waits for it");
 }

@@ -7,6 +7,7 @@ mod binding;
 mod endings;
 mod errors;
 mod invariants;
+mod management;
 mod negotiation;
 mod play;
 mod registration;

@@ -42,10 +42,10 @@ fn a_secure_stream_is_offered_mechanisms_strongest_first() {
                 "write [header from=a.example id=s]<stream:features><mechanisms xmlns='…sasl'>\
                  <mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms>\
                  <authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-1</mechanism>\
-                 <mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/></inline>\
+                 <mechanism>PLAIN</mechanism><inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/><feature var='urn:xmpp:csi:0'/></inline></bind></inline>\
                  <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-1</upgrade></authentication>\
                  <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>8192</max-bytes></limits>\
-                 <config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='ttLcajxYSWzVa9g0'/></stream:features>",
+                 <config-version xmlns='urn:xmpp:iap:0' scheme='opaque' value='iToaIkyb1i7yo4pv'/></stream:features>",
                 "now awaiting_feature",
             ],
         )],
@@ -107,7 +107,7 @@ fn after_login_binding_is_offered_with_all_that_stays() {
         play.written(),
         "[header from=a.example id=s]<stream:features><bind xmlns='…bind'/>\
          <session xmlns='…session'><optional/></session>\
-         <ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>\
+         <sm xmlns='urn:xmpp:sm:3'/><sm xmlns='urn:xmpp:sm:2'/><csi xmlns='urn:xmpp:csi:0'/><ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>\
          <register xmlns='http://jabber.org/features/iq-register'/><c xmlns='http://jabber.org/protocol/caps'/>\
          <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes>\
          <idle-seconds>300</idle-seconds></limits></stream:features>"

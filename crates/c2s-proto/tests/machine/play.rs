@@ -13,6 +13,7 @@ use rjabberd_c2s_proto::{
 use rjabberd_xml::{Context, Limits, read_element, read_header};
 use rjabberd_xmpp::{
     FullJid, Stanza,
+    management::ResumptionId,
     sasl::{
         Credentials, FakeSalts, KeyPlan, Mechanism, ScramHash, ScramKeys, SecureChannel, TlsVersion, Verdict,
     },
@@ -39,6 +40,7 @@ pub(crate) fn settings() -> Settings {
         sasl_failures_max: 3,
         directed_presence_max: 2,
         idle_s: 300,
+        resumption_s_max: 600,
     }
 }
 
@@ -92,7 +94,7 @@ pub(crate) fn keys() -> Credentials {
 }
 
 pub(crate) fn fresh(id: &str) -> Fresh {
-    Fresh { stream_id: id.to_owned() }
+    Fresh { stream_id: id.to_owned(), resumption: ResumptionId([7; 16]) }
 }
 
 pub(crate) fn full(text: &str) -> FullJid {
@@ -175,7 +177,8 @@ impl Play {
                 | Action::ChangeTokens(ask, _)
                 | Action::StoreKeys(Some(ask), _)
                 | Action::AskRegistration(ask, ..)
-                | Action::Claim(ask, ..) => self.ask = *ask,
+                | Action::Claim(ask, ..)
+                | Action::Resume(ask, ..) => self.ask = *ask,
                 _ => (),
             }
         }
@@ -210,7 +213,7 @@ impl Play {
     /// All that was written by the last input.
     pub(crate) fn written(&self) -> String {
         let written = self.deeds.iter().filter_map(|action| match action {
-            Action::Write(bytes) => Some(short(bytes)),
+            Action::Write(bytes) | Action::WriteStanza(bytes) => Some(short(bytes)),
             _ => None,
         });
         written.collect()
@@ -301,7 +304,7 @@ fn without_header(text: &str) -> String {
 /// One deed as a line.
 pub(crate) fn line(action: &Action) -> String {
     match action {
-        Action::Write(bytes) => format!("write {}", short(bytes)),
+        Action::Write(bytes) | Action::WriteStanza(bytes) => format!("write {}", short(bytes)),
         Action::Order(Order::NewStream(limits)) => format!("new stream up to {}", limits.element_bytes_max),
         Action::Order(Order::NewLimits(limits)) => format!("up to {}", limits.element_bytes_max),
         Action::Order(Order::StartTls(limits)) => format!("start tls up to {}", limits.element_bytes_max),
@@ -318,6 +321,17 @@ pub(crate) fn line(action: &Action) -> String {
             Resource::Made { prefix } if prefix.is_empty() => format!("claim {account} None"),
             other => format!("claim {account} {other:?}"),
         },
+        Action::Resume(_, account, _) => format!("resume {account}"),
+        Action::Manage(version, resumption) => {
+            format!("manage {version:?} {:?}", resumption.map(|resumption| resumption.max_s))
+        }
+        Action::Received => "received".to_owned(),
+        Action::AnswerRequest => "answer".to_owned(),
+        Action::Acknowledged(h) => format!("acknowledged {h}"),
+        Action::Retransmit(h) => format!("retransmit behind {h}"),
+        Action::ClientActive(active) => format!("active {active}"),
+        Action::Hibernate(reason) => format!("hibernate {reason:?}"),
+        Action::ForgetResumption => "forget resumption".to_owned(),
         Action::Release(jid) => format!("release {jid}"),
         Action::Route(stanza) => format!("route {}", text(stanza)),
         Action::SetPresence(priority, stanza) => format!("presence {priority:?}: {}", text(stanza)),
@@ -347,5 +361,11 @@ fn text(stanza: &Stanza) -> String {
 }
 
 /// Every deadline.
-pub(crate) const DEADLINES: [Deadline; 4] =
-    [Deadline::Header, Deadline::Negotiation, Deadline::Idle, Deadline::PingAnswer];
+pub(crate) const DEADLINES: [Deadline; 6] = [
+    Deadline::Header,
+    Deadline::Negotiation,
+    Deadline::Idle,
+    Deadline::PingAnswer,
+    Deadline::Acknowledgement,
+    Deadline::Resumption,
+];

@@ -17,7 +17,7 @@ const AGENT: &str =
 const SUCCESS: &str = "write <success xmlns='urn:xmpp:sasl:2'>\
      <authorization-identifier>romeo@a.example</authorization-identifier></success>";
 const FEATURES: &str = "write <stream:features><bind xmlns='…bind'/><session xmlns='…session'><optional/></session>\
-     <ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>\
+     <sm xmlns='urn:xmpp:sm:3'/><sm xmlns='urn:xmpp:sm:2'/><csi xmlns='urn:xmpp:csi:0'/><ver xmlns='urn:xmpp:features:rosterver'/><sub xmlns='urn:xmpp:features:pre-approval'/>\
      <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>262144</max-bytes><idle-seconds>300</idle-seconds></limits>\
      </stream:features>";
 
@@ -83,7 +83,7 @@ fn what_a_channel_can_do_is_what_is_offered() {
         "<mechanisms xmlns='…sasl'><mechanism>SCRAM-SHA-1-PLUS</mechanism><mechanism>SCRAM-SHA-1</mechanism>\
          <mechanism>PLAIN</mechanism></mechanisms>",
         "<authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-1-PLUS</mechanism>\
-         <mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/>\
+         <mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism><inline><sm xmlns='urn:xmpp:sm:3'/><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/><feature var='urn:xmpp:csi:0'/></inline></bind>\
          <fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-EXPR</mechanism><mechanism>HT-SHA-256-ENDP</mechanism>\
          <mechanism>HT-SHA-256-NONE</mechanism></fast></inline>\
          <upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-1</upgrade></authentication>",
@@ -169,7 +169,7 @@ fn a_resource_is_bound_before_success_is_said() {
     let written = play.written();
     let success = "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>romeo@a.example/0123456789abcdef\
                    </authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>\
-                   <stream:features><ver ";
+                   <stream:features><sm ";
     assert!(written.starts_with(success), "{written}");
     let lines: Vec<String> = play.deeds.iter().skip(2).map(crate::play::line).collect();
     assert_eq!(

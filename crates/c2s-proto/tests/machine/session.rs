@@ -61,7 +61,7 @@ fn a_stanza_in_the_name_of_another_ends_the_stream() {
 #[test]
 fn what_is_no_stanza_ends_the_stream() {
     ends_with("<pubsub/>", "unsupported-stanza-type");
-    ends_with("<enable xmlns='urn:xmpp:sm:3'/>", "unsupported-stanza-type");
+    ends_with("<enabled xmlns='urn:xmpp:sm:3'/>", "unsupported-stanza-type");
     ends_with("<features xmlns='http://etherx.jabber.org/streams'/>", "unsupported-stanza-type");
 }
 

@@ -7,8 +7,9 @@ use rjabberd_c2s_proto::{
     Answer, Ask, CloseReason, ControlInput, Deadline, Input, LostReason, State, Unavailable,
 };
 use rjabberd_xml::XmlError;
-use rjabberd_xmpp::StreamCondition;
+use rjabberd_xmpp::{StreamCondition, management::TooHigh};
 
+use crate::management::{RESUME, managed, resumed};
 use crate::play::{
     AUTHENTICATE, BIND_HOME, OFFERED, PLAIN_ROMEO, Play, REGISTER, STARTTLS, at_bind, at_features, at_finish,
     at_restart, at_task, bound, credentials, element, fresh, full, header, right, settings, tls_started,
@@ -30,15 +31,15 @@ enumeration! {
     /// A state.
     Place {
         AwaitingHeader, AwaitingFeature, StartingTls, LookingUp, Checking, AwaitingResponse, AwaitingTask, Finishing,
-        Registering, AwaitingRestart, AwaitingBind, Claiming, Established, Deferred, Closing, Closed,
+        Registering, AwaitingRestart, AwaitingBind, Claiming, Resuming, Established, Deferred, Hibernated, Closing, Closed,
     }
 }
 
 enumeration! {
     /// An input, elements and answers by what they are.
     Event {
-        Header, StartTls, Auth, Response, Abort, Auth2, Response2, Abort2, Next, TaskData, Bind, Register, Message, Unknown, End, Refused, Lost, Behind, TlsUp,
-        Answer, LateAnswer, LateClaim, Deferral, HeaderTime, NegotiationTime, IdleTime, PingTime, Control,
+        Header, StartTls, Auth, Response, Abort, Auth2, Response2, Abort2, Next, TaskData, Bind, Register, Message, Enable, Resume, Request, Acknowledge, Inactive, Unknown, End, Refused, Lost, Behind, TlsUp,
+        Answer, LateAnswer, LateClaim, Deferral, HeaderTime, NegotiationTime, IdleTime, PingTime, AcknowledgementTime, ResumptionTime, TooHigh, TooMuchHeld, WindowPassed, Control,
     }
 }
 
@@ -56,8 +57,10 @@ fn place_of(state: &State) -> Place {
         State::AwaitingRestart(_) => Place::AwaitingRestart,
         State::AwaitingBind(_) => Place::AwaitingBind,
         State::Claiming(_) => Place::Claiming,
+        State::Resuming(_) => Place::Resuming,
         State::Established(_) => Place::Established,
         State::Deferred(..) => Place::Deferred,
+        State::Hibernated(..) => Place::Hibernated,
         State::Closing(_) => Place::Closing,
         State::Closed(_) => Place::Closed,
     }
@@ -80,6 +83,11 @@ fn events_of(input: &Input) -> &'static [Event] {
             Event::Bind,
             Event::Register,
             Event::Message,
+            Event::Enable,
+            Event::Resume,
+            Event::Request,
+            Event::Acknowledge,
+            Event::Inactive,
             Event::Unknown,
         ],
         Input::StreamEnded => &[Event::End],
@@ -94,6 +102,7 @@ fn events_of(input: &Input) -> &'static [Event] {
             | Answer::Tokens { .. }
             | Answer::TokensChanged(_)
             | Answer::KeysStored(_)
+            | Answer::Resumed(_)
             | Answer::Reply(_)
             | Answer::Unavailable(_) => &[Event::Answer, Event::LateAnswer],
         },
@@ -103,7 +112,12 @@ fn events_of(input: &Input) -> &'static [Event] {
             Deadline::Negotiation => &[Event::NegotiationTime],
             Deadline::Idle => &[Event::IdleTime],
             Deadline::PingAnswer => &[Event::PingTime],
+            Deadline::Acknowledgement => &[Event::AcknowledgementTime],
+            Deadline::Resumption => &[Event::ResumptionTime],
         },
+        Input::HandledTooHigh(_) => &[Event::TooHigh],
+        Input::TooMuchHeld => &[Event::TooMuchHeld],
+        Input::WindowPassed => &[Event::WindowPassed],
         // Which control it is makes a difference of words only: `endings` names each.
         Input::Control(_) => &[Event::Control],
     }
@@ -129,8 +143,10 @@ fn reach(place: Place) -> Play {
         Place::AwaitingRestart => at_restart(settings()),
         Place::AwaitingBind => at_bind(settings()),
         Place::Claiming => at_bind(settings()).input(element(BIND_HOME)),
-        Place::Established => bound(settings()),
-        Place::Deferred => bound(settings()).defer(Ask(900)),
+        Place::Resuming => at_bind(settings()).input(element(RESUME)),
+        Place::Established => managed(true),
+        Place::Deferred => managed(true).defer(Ask(900)),
+        Place::Hibernated => managed(true).input(Input::ConnectionLost(LostReason::Eof)),
         Place::Closing => bound(settings()).input(Input::Control(ControlInput::Kicked)),
         Place::Closed => bound(settings()).input(Input::ConnectionLost(LostReason::Eof)),
     }
@@ -142,6 +158,7 @@ fn make(event: Event, play: &Play) -> Input {
         Place::Checking => right(),
         Place::Claiming | Place::Finishing => Answer::Claimed(Ok(full("romeo@a.example/home"))),
         Place::Registering | Place::Deferred => Answer::Reply(None),
+        Place::Resuming => resumed("romeo@a.example/earlier", 3),
         _ => Answer::Unavailable(Unavailable),
     };
     match event {
@@ -162,7 +179,12 @@ fn make(event: Event, play: &Play) -> Input {
         Event::Bind => element(BIND_HOME),
         Event::Register => element(REGISTER),
         Event::Message => element("<message to='juliet@a.example'/>"),
-        Event::Unknown => element("<enable xmlns='urn:xmpp:sm:3'/>"),
+        Event::Enable => element("<enable xmlns='urn:xmpp:sm:3'/>"),
+        Event::Resume => element(RESUME),
+        Event::Request => element("<r xmlns='urn:xmpp:sm:3'/>"),
+        Event::Acknowledge => element("<a xmlns='urn:xmpp:sm:3' h='0'/>"),
+        Event::Inactive => element("<inactive xmlns='urn:xmpp:csi:0'/>"),
+        Event::Unknown => element("<pubsub/>"),
         Event::End => Input::StreamEnded,
         Event::Refused => Input::XmlRefused(XmlError::NotWellFormed("x"), fresh("s")),
         Event::Lost => Input::ConnectionLost(LostReason::Eof),
@@ -176,6 +198,11 @@ fn make(event: Event, play: &Play) -> Input {
         Event::NegotiationTime => Input::DeadlinePassed(Deadline::Negotiation),
         Event::IdleTime => Input::DeadlinePassed(Deadline::Idle),
         Event::PingTime => Input::DeadlinePassed(Deadline::PingAnswer),
+        Event::AcknowledgementTime => Input::DeadlinePassed(Deadline::Acknowledgement),
+        Event::ResumptionTime => Input::DeadlinePassed(Deadline::Resumption),
+        Event::TooHigh => Input::HandledTooHigh(TooHigh { h: 3, sent: 2 }),
+        Event::TooMuchHeld => Input::TooMuchHeld,
+        Event::WindowPassed => Input::WindowPassed,
         Event::Control => Input::Control(ControlInput::Shutdown),
     }
 }
@@ -193,6 +220,10 @@ fn becomes(before: Place, play: &Play) -> &'static str {
             CloseReason::StreamError(StreamCondition::NotAuthorized) => "auth!",
             CloseReason::StreamError(StreamCondition::UnsupportedStanzaType) => "type!",
             CloseReason::StreamError(StreamCondition::NotWellFormed) => "xml!",
+            CloseReason::StreamError(StreamCondition::PolicyViolation) => "policy!",
+            CloseReason::StreamError(StreamCondition::UndefinedCondition) => "high!",
+            CloseReason::StreamError(StreamCondition::ResourceConstraint) => "much!",
+            CloseReason::Overflowed => "full!",
             CloseReason::StartTlsFailed => "tls!",
             CloseReason::Shutdown => "down",
             CloseReason::TimedOut(_) => "time!",
@@ -217,8 +248,10 @@ fn word(place: Place) -> &'static str {
         Place::AwaitingRestart => "Restart",
         Place::AwaitingBind => "Bind",
         Place::Claiming => "Claim",
+        Place::Resuming => "Resume",
         Place::Established => "Estab",
         Place::Deferred => "Defer",
+        Place::Hibernated => "Hibern",
         Place::Closing => "Closing",
         Place::Closed => "Closed",
     }
@@ -226,48 +259,59 @@ fn word(place: Place) -> &'static str {
 
 /// Columns: states. Rows: inputs. Cells: the new state, or how the stream ends (`fault`: the shell's, so
 /// internal-server-error; `auth!` not-authorized, `type!` unsupported-stanza-type, `xml!` not-well-formed, `tls!` STARTTLS
-/// failed, `time!` a deadline, `end` by the client, `down` by control), or `.`: something is done and the state stays, or
+/// failed, `policy!` policy-violation, `high!` undefined-condition, `much!` resource-constraint, `full!` too much waits,
+/// `time!` a deadline, `end` by the client, `down` by control), or `.`: something is done and the state stays, or
 /// `-`: nothing at all.
 const TABLE: &str = "
-                Header   Feature  Tls      LookUp   Check    Response Task     Finish   Register Restart  Bind     Claim    Estab    Defer    Closing  Closed
-Header          Feature  fault    fault    fault    fault    fault    fault    fault    fault    Bind     fault    fault    fault    fault    -        -
-StartTls        fault    Tls      fault    fault    fault    tls!     auth!    fault    fault    fault    tls!     fault    tls!     fault    -        -
-Auth            fault    LookUp   fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
-Response        fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
-Abort           fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
-Auth2           fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
-Response2       fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    auth!    fault    -        -
-Abort2          fault    .        fault    fault    fault    Feature  Feature  fault    fault    fault    auth!    fault    auth!    fault    -        -
-Next            fault    type!    fault    fault    fault    type!    .        fault    fault    fault    auth!    fault    auth!    fault    -        -
-TaskData        fault    type!    fault    fault    fault    type!    Feature  fault    fault    fault    auth!    fault    auth!    fault    -        -
-Bind            fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    Claim    fault    .        fault    -        -
-Register        fault    Register fault    fault    fault    Register auth!    fault    fault    fault    .        fault    .        fault    -        -
-Message         fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    auth!    fault    .        fault    -        -
-Unknown         fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    type!    fault    type!    fault    -        -
-End             end      end      end      end      end      end      end      end      end      end      end      end      end      end      Closed   -
-Refused         xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     -        -
-Lost            lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     Closed   -
-Behind          fault    fault    tls!     fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
-TlsUp           fault    fault    Header   fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -
-Answer          -        -        -        Check    Restart  -        -        Estab    Feature  -        -        Estab    -        Estab    -        -
-LateAnswer      -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
-LateClaim       .        .        .        .        .        .        .        .        .        .        .        .        .        .        .        .
-Deferral        fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    Defer    fault    -        -
-HeaderTime      time!    -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
-NegotiationTime time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    -        -        -        -
-IdleTime        -        -        -        -        -        -        -        -        -        -        -        -        .        .        -        -
-PingTime        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
-Control         down     down     down     down     down     down     down     down     down     down     down     down     down     down     -        -
+                    Header   Feature  Tls      LookUp   Check    Response Task     Finish   Register Restart  Bind     Claim    Resume   Estab    Defer    Hibern   Closing  Closed
+Header              Feature  fault    fault    fault    fault    fault    fault    fault    fault    Bind     fault    fault    fault    fault    fault    -        -        -
+StartTls            fault    Tls      fault    fault    fault    tls!     auth!    fault    fault    fault    tls!     fault    fault    tls!     fault    -        -        -
+Auth                fault    LookUp   fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Response            fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Abort               fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Auth2               fault    .        fault    fault    fault    LookUp   auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Response2           fault    .        fault    fault    fault    Feature  auth!    fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Abort2              fault    .        fault    fault    fault    Feature  Feature  fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Next                fault    type!    fault    fault    fault    type!    .        fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+TaskData            fault    type!    fault    fault    fault    type!    Feature  fault    fault    fault    auth!    fault    fault    auth!    fault    -        -        -
+Bind                fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    Claim    fault    fault    .        fault    -        -        -
+Register            fault    Register fault    fault    fault    Register auth!    fault    fault    fault    .        fault    fault    .        fault    -        -        -
+Message             fault    auth!    fault    fault    fault    auth!    auth!    fault    fault    fault    auth!    fault    fault    .        fault    -        -        -
+Enable              fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    .        fault    fault    policy!  fault    -        -        -
+Resume              fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    Resume   fault    fault    .        fault    -        -        -
+Request             fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    .        fault    fault    .        fault    -        -        -
+Acknowledge         fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    .        fault    fault    .        fault    -        -        -
+Inactive            fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    type!    fault    fault    .        fault    -        -        -
+Unknown             fault    type!    fault    fault    fault    type!    auth!    fault    fault    fault    type!    fault    fault    type!    fault    -        -        -
+End                 end      end      end      end      end      end      end      end      end      end      end      end      end      end      end      -        Closed   -
+Refused             xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     xml!     -        -        -
+Lost                lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     lost     Hibern   Hibern   -        Closed   -
+Behind              fault    fault    tls!     fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -        -
+TlsUp               fault    fault    Header   fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    -        -        -
+Answer              -        -        -        Check    Restart  -        -        Estab    Feature  -        -        Estab    Estab    -        Estab    -        -        -
+LateAnswer          -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+LateClaim           .        .        .        .        .        .        .        .        .        .        .        .        .        .        .        .        .        .
+Deferral            fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    Defer    fault    -        -        -
+HeaderTime          time!    -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+NegotiationTime     time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    time!    -        -        -        -        -
+IdleTime            -        -        -        -        -        -        -        -        -        -        -        -        -        .        .        -        -        -
+PingTime            -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        -
+AcknowledgementTime -        -        -        -        -        -        -        -        -        -        -        -        -        Hibern   Hibern   -        -        -
+ResumptionTime      -        -        -        -        -        -        -        -        -        -        -        -        -        -        -        time!    -        -
+TooHigh             fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    fault    high!    high!    -        -        -
+TooMuchHeld         much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    much!    -        -        -
+WindowPassed        -        -        -        -        -        -        -        -        -        -        -        -        -        .        .        full!    -        -
+Control             down     down     down     down     down     down     down     down     down     down     down     down     down     down     down     down     -        -
 ";
 
 #[test]
 fn every_pair_is_named() {
-    let mut actual = format!("\n{:<15}", "");
+    let mut actual = format!("\n{:<19}", "");
     for place in Place::ALL {
         actual += &format!(" {:<8}", word(*place));
     }
     for event in Event::ALL {
-        actual = format!("{}\n{:<15}", actual.trim_end(), format!("{event:?}"));
+        actual = format!("{}\n{:<19}", actual.trim_end(), format!("{event:?}"));
         for place in Place::ALL {
             let play = reach(*place);
             assert_eq!(place_of(&play.state), *place);

@@ -114,7 +114,7 @@ async fn a_stream_that_ends_while_it_waits_for_a_resource_gives_back_what_it_was
     server.until("waiting", || server.shared.connections.count() == 1).await;
 
     let queue = old.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
-    let handed = Handed { directed: Vec::new(), queue };
+    let handed = Handed { directed: Vec::new(), queue, estate: None };
     server
         .shared
         .sessions

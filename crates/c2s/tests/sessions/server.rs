@@ -20,10 +20,11 @@ use rjabberd_router::{Response, Routed, Router};
 use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionTable,
 };
-use rjabberd_storage::{Answer, Login, Profile, Store, StoreError};
+use rjabberd_storage::{Answer, Login, PepStore, Profile, Store, StoreError};
 use rjabberd_xml::{Element, Limits};
 use rjabberd_xmpp::{
     BareJid, FullJid, Jid, MessageType, Stanza, StanzaKind,
+    management::Window,
     roster::{Half, RosterItem},
     sasl::{Credentials, FakeSalts, KeyPlan, Mechanism, ScramHash},
 };
@@ -49,6 +50,9 @@ pub(crate) struct Memory {
     /// Whether it answers nothing but logins.
     pub(crate) is_away: AtomicBool,
 }
+
+impl rjabberd_storage::ArchiveStore for Memory {}
+impl PepStore for Memory {}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
@@ -108,6 +112,7 @@ impl Accounts for Registration {
 pub(crate) struct Bounds {
     pub(crate) outbox_bytes_max: usize,
     pub(crate) spill_bytes_max: usize,
+    pub(crate) window: Window,
     pub(crate) times: Times,
 }
 
@@ -120,9 +125,11 @@ impl Default for Bounds {
             ping: LONG,
             write_stall: LONG,
             close_flush: LONG,
+            acknowledgement: LONG,
             ask: LONG,
         };
-        Bounds { outbox_bytes_max: 64 * 1024, spill_bytes_max: 64 * 1024 * 1024, times }
+        let window = Window { stanzas_max: 1_000, bytes_max: 1 << 20 };
+        Bounds { outbox_bytes_max: 64 * 1024, spill_bytes_max: 64 * 1024 * 1024, window, times }
     }
 }
 
@@ -172,6 +179,7 @@ impl Server {
             sasl_failures_max: 3,
             directed_presence_max: 100,
             idle_s: 60,
+            resumption_s_max: 600,
         };
         let shared = Shared {
             settings: Arc::new(settings),
@@ -185,6 +193,7 @@ impl Server {
             shaping: Shaping::None,
             times: bounds.times,
             outbox_bytes_max: bounds.outbox_bytes_max,
+            window: bounds.window,
             beat: Beat::start().expect("a thread"),
             brake: Box::new(NoBrake),
             vouch: Box::new(|_| Vec::new()),

@@ -1,9 +1,16 @@
 //! What the machine asks, and what may be answered: what fits, by a number, and anything at all.
 
 use bytes::Bytes;
-use rjabberd_c2s_proto::{Action, Answer, Ask, ClaimRefused, Resource, TokenGone, Unavailable};
+use rjabberd_c2s_proto::{
+    Action, Answer, Ask, ClaimRefused, Management, Resource, ResumeRefused, Resumed, Resumption, Session,
+    TokenGone, Unavailable,
+};
 use rjabberd_xml::{Context, read_element};
-use rjabberd_xmpp::{BareJid, FullJid, Stanza, address, sasl::Verdict};
+use rjabberd_xmpp::{
+    BareJid, FullJid, Stanza, address,
+    management::{ResumptionId, Version},
+    sasl::Verdict,
+};
 
 use super::words;
 
@@ -15,6 +22,7 @@ pub(super) enum Asked {
     Change,
     Keys,
     Claim(BareJid, String),
+    Session(BareJid),
     Reply,
 }
 
@@ -34,6 +42,7 @@ pub(super) fn asked(deed: &Action) -> Option<(Ask, Asked)> {
             };
             (*ask, Asked::Claim(account.clone(), resource))
         }
+        Action::Resume(ask, account, _) => (*ask, Asked::Session(account.clone())),
         _ => return None,
     })
 }
@@ -58,6 +67,10 @@ pub(super) fn fitting(asked: &Asked, which: u8) -> Answer {
         (Asked::Claim(..), 5) => Answer::Claimed(Err(ClaimRefused::TooManySessions)),
         (Asked::Claim(..), 4) => Answer::Claimed(Err(ClaimRefused::AccountGone)),
         (Asked::Claim(account, resource), _) => Answer::Claimed(full(account, resource)),
+        (Asked::Session(_), 6) => resumed(Err(ResumeRefused::NotFound(Some(7)))),
+        (Asked::Session(_), 5) => resumed(Err(ResumeRefused::NotFound(None))),
+        (Asked::Session(_), 4) => resumed(Err(ResumeRefused::AccountGone)),
+        (Asked::Session(account), _) => resumed(session(account)),
         (Asked::Reply, 6) => Answer::Reply(None),
         (Asked::Reply, _) => Answer::Reply(Some(reply())),
     }
@@ -66,7 +79,8 @@ pub(super) fn fitting(asked: &Asked, which: u8) -> Answer {
 /// An answer of any kind.
 pub(super) fn any(which: u8) -> Answer {
     let account = || BareJid::new("romeo@a.example").expect("an address");
-    let asked = match which % 7 {
+    let asked = match which % 8 {
+        7 => Asked::Session(account()),
         0 => Asked::Credentials,
         1 => Asked::Password,
         2 => Asked::Tokens,
@@ -75,7 +89,7 @@ pub(super) fn any(which: u8) -> Answer {
         5 => Asked::Claim(account(), "other".to_owned()),
         _ => Asked::Reply,
     };
-    fitting(&asked, which / 7)
+    fitting(&asked, which / 8)
 }
 
 fn credentials(iterations: Option<u32>) -> Answer {
@@ -87,6 +101,17 @@ fn credentials(iterations: Option<u32>) -> Answer {
 
 fn full(account: &BareJid, resource: &str) -> Result<FullJid, ClaimRefused> {
     address::full(account, resource).map_err(|_| ClaimRefused::Unavailable)
+}
+
+fn resumed(answer: Result<Resumed, ResumeRefused>) -> Answer {
+    Answer::Resumed(Box::new(answer))
+}
+
+fn session(account: &BareJid) -> Result<Resumed, ResumeRefused> {
+    let jid = full(account, "earlier").map_err(|_| ResumeRefused::NotFound(None))?;
+    let resumption = Some(Resumption { id: ResumptionId([7; 16]), max_s: 60 });
+    let management = Some(Box::new(Management { version: Version::Three, resumption }));
+    Ok(Resumed { session: Session { jid, priority: Some(0), directed: Vec::new(), management }, h: 3 })
 }
 
 fn reply() -> Stanza {

@@ -159,6 +159,13 @@ pub(super) const ELEMENTS: &[&str] = &[
     "<presence to='z@a.example/1'/>",
     "<stream:error xmlns:stream='http://etherx.jabber.org/streams'/>",
     "<enable xmlns='urn:xmpp:sm:3'/>",
+    "<enable xmlns='urn:xmpp:sm:3' resume='true'/>",
+    "<enable xmlns='urn:xmpp:sm:2' resume='1' max='4294967295'/>",
+    "<resume xmlns='urn:xmpp:sm:3' h='7' previd='BwcHBwcHBwcHBwcHBwcHBw'/>",
+    "<resume xmlns='urn:xmpp:sm:3' h='x' previd='x'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='7'/>",
+    "<a xmlns='urn:xmpp:sm:3'/>",
+    "<inactive xmlns='urn:xmpp:csi:0'/>",
     "<r xmlns='urn:xmpp:sm:3'/>",
     "<active xmlns='urn:xmpp:csi:0'/>",
     "<a/>",
@@ -182,6 +189,7 @@ pub(super) fn settings(config: u8) -> Settings {
         sasl_failures_max: 5,
         directed_presence_max: DIRECTED_MAX,
         idle_s: 300,
+        resumption_s_max: 600,
     }
 }
 

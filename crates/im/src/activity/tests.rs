@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use rjabberd_session_manager::SessionTable;
-use rjabberd_storage::{Answer, LastActivity, Store, StoreError};
+use rjabberd_storage::{Answer, LastActivity, PepStore, Store, StoreError};
 use rjabberd_xmpp::BareJid;
 use tokio::sync::oneshot;
 
@@ -86,6 +86,9 @@ type Waiting = (Vec<(BareJid, LastActivity)>, oneshot::Sender<Result<(), StoreEr
 /// A store that answers when the test says so.
 #[derive(Default)]
 struct Slow(Mutex<Vec<Waiting>>);
+
+impl rjabberd_storage::ArchiveStore for Slow {}
+impl PepStore for Slow {}
 
 impl Store for Slow {
     fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {

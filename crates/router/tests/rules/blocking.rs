@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use rjabberd_storage::{Answer, Store};
+use rjabberd_storage::{Answer, PepStore, Store};
 use rjabberd_xmpp::{BareJid, IqType, Jid, MessageType, PresenceType, Stanza, StanzaKind};
 
 use crate::stage::{ROMEO, Resource, Stage, settle, stanza};
@@ -12,6 +12,9 @@ const RESOURCES: [Resource; 2] = [("balcony", Some(5)), ("tomb", None)];
 
 /// A store that knows one block list.
 struct OneList(&'static str, &'static str);
+
+impl rjabberd_storage::ArchiveStore for OneList {}
+impl PepStore for OneList {}
 
 impl Store for OneList {
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {

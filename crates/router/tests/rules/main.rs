@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod archive;
 mod blocking;
 mod broadcast;
 mod messages;

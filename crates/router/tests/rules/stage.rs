@@ -18,7 +18,7 @@ use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
 use rjabberd_storage::{
-    Answer, Follow, OfflineLimits, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
+    Answer, Follow, OfflineLimits, PepStore, Profile, RosterEvent, Store, StoreError, SubscriptionChange,
 };
 use rjabberd_xml::Element;
 use rjabberd_xmpp::{BareJid, FullJid, IqType, Jid, PresenceType, Stanza, StanzaKind, address, ns};
@@ -76,6 +76,9 @@ impl Keeper {
 fn exists(account: &BareJid) -> bool {
     ["romeo@example.net", "juliet@example.net"].contains(&account.as_str())
 }
+
+impl rjabberd_storage::ArchiveStore for Keeper {}
+impl PepStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {
@@ -137,6 +140,10 @@ impl Stage {
     }
 
     pub(crate) async fn with_store(resources: &[Resource], store: Arc<dyn Store>) -> Stage {
+        Stage::with_limits(resources, store, Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(resources: &[Resource], store: Arc<dyn Store>, limits: Limits) -> Stage {
         let table = SessionTable::new();
         let rules = Rules {
             conflict: ConflictPolicy::TakeOver,
@@ -148,7 +155,7 @@ impl Stage {
         let ports = SessionManager::start(table.clone(), rules);
         let hosts = ["example.net", "example.org"].map(str::to_owned);
         let clock = Arc::new(std::time::SystemTime::now);
-        let im = Im::new(store, table, hosts.clone(), clock, Limits::default());
+        let im = Im::new(store, table, hosts.clone(), clock, limits);
         let hosts = hosts.map(|host| (host, Services::new(im, None)));
         let router = Router::new(HashMap::from(hosts), im);
         let romeo = sits(&ports, ROMEO).await;

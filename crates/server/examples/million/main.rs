@@ -104,6 +104,7 @@ async fn start(folder: &Path, sessions: usize) -> Result<System, Fault> {
         "hosts = ['localhost']\n\
          listen.c2s.tls = 'none'\n\
          listen.c2s.require_tls = false\n\
+         archive.enabled = false\n\
          auth.mechanisms = ['SCRAM-SHA-1']\n\
          limits.connections_max = {sessions}\n\
          limits.connections_per_address_max = {sessions}\n\

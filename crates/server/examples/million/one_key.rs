@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, future};
-use rjabberd_storage::{Answer, LastActivity, Login, Profile, Store};
+use rjabberd_storage::{Answer, LastActivity, Login, PepStore, Profile, Store};
 use rjabberd_testkit::{Hash, SaltedPassword};
 use rjabberd_xmpp::sasl::{Credentials, KeyShape, ScramHash, ScramKeys};
 use rjabberd_xmpp::{BareJid, Jid};
@@ -28,6 +28,9 @@ impl OneKey {
         Ok(OneKey(Credentials { keys: vec![keys], digest: None }, Arc::default()))
     }
 }
+
+impl rjabberd_storage::ArchiveStore for OneKey {}
+impl PepStore for OneKey {}
 
 impl Store for OneKey {
     fn load_login(&self, _: &BareJid) -> Answer<Option<Login>> {

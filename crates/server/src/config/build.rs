@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rjabberd_storage::{OfflineLimits, PostgresUrl};
+use rjabberd_im::{ArchiveRules, PepSettings};
+use rjabberd_storage::{ArchiveOtherwise, OfflineLimits, PostgresUrl};
+use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::TlsVersion;
 
 use super::hosts;
 use super::listeners;
-use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind};
+use super::settings::{Auth, Config, Conflict, Fast, Limits, Log, LogFormat, StoreKind, StreamManagement};
 use super::suggestion;
 use super::values::Values;
+
+const DAY_S: u64 = 24 * 60 * 60;
 
 /// Loopback, private, link-local and carrier-grade NAT: whole offices behind one address, or a proxy of ours.
 const SHARED_NETWORKS: [&str; 9] = [
@@ -44,6 +48,7 @@ pub(super) fn build(mut values: Values, file: Option<&Path>) -> Result<Config, V
             _ => TlsVersion::V12,
         },
         limits: limits(&mut values),
+        stream_management: stream_management(&values),
         conflict: match values.text(&["sessions", "conflict"]) {
             Some(found) if found.value == "refuse" => Conflict::Refuse,
             _ => Conflict::TakeOver,
@@ -134,6 +139,18 @@ fn limits(values: &mut Values) -> Limits {
     }
 }
 
+fn stream_management(values: &Values) -> StreamManagement {
+    let resumption = values.number(&["stream_management", "resumption_s"]);
+    StreamManagement {
+        resumption: Duration::from_secs(resumption.map_or(600, |found| found.value)),
+        acknowledgement: values.seconds_or(&["stream_management", "acknowledgement_s"], 60),
+        window: Window {
+            stanzas_max: values.size_or(&["stream_management", "unacknowledged_max"], 5_000),
+            bytes_max: values.size_or(&["stream_management", "unacknowledged_bytes_max"], 1 << 20),
+        },
+    }
+}
+
 /// The limits of what is read before login or after it: bytes and elements differ, the rest holds for both.
 fn stream_limits(values: &Values, when: &str, default: &rjabberd_xml::Limits) -> rjabberd_xml::Limits {
     let large = |name: &str, default: u32| number_or(values, &["limits", name], default);
@@ -148,8 +165,25 @@ fn stream_limits(values: &Values, when: &str, default: &rjabberd_xml::Limits) ->
     }
 }
 
+/// What is archived; no limit where the number is 0.
+fn archive(values: &Values) -> ArchiveRules {
+    let number =
+        |name: &str, default: u64| values.number(&["archive", name]).map_or(default, |found| found.value);
+    let limit = |number: u64| (number > 0).then_some(number);
+    ArchiveRules {
+        enabled: values.boolean_or(&["archive", "enabled"], true),
+        otherwise: match values.text(&["archive", "default"]) {
+            Some(found) if found.value == "never" => ArchiveOtherwise::Never,
+            Some(found) if found.value == "roster" => ArchiveOtherwise::Roster,
+            _ => ArchiveOtherwise::Always,
+        },
+        age: limit(number("days_max", 365)).map(|days| Duration::from_secs(days * DAY_S)),
+        messages_max: limit(number("messages_max", 0)),
+        page_max: values.size_or(&["archive", "page_max"], 250),
+    }
+}
+
 fn account_limits(values: &Values) -> rjabberd_im::Limits {
-    const DAY_S: u64 = 24 * 60 * 60;
     let offline_days = values.number(&["limits", "offline_days_max"]).map_or(90, |found| found.value);
     rjabberd_im::Limits {
         roster_items_max: values.size_or(&["limits", "roster_items_max"], 5_000),
@@ -161,6 +195,13 @@ fn account_limits(values: &Values) -> rjabberd_im::Limits {
         blocks_max: values.size_or(&["limits", "blocks_max"], 1_000),
         private_bytes_max: values.size_or(&["limits", "private_bytes_max"], 1 << 20),
         vcard_bytes_max: values.size_or(&["limits", "vcard_bytes_max"], 256 << 10),
+        archive: archive(values),
+        pep: PepSettings {
+            nodes_max: values.size_or(&["pep", "nodes_max"], 200),
+            items_max: values.size_or(&["pep", "items_max"], 1_000),
+            item_bytes_max: values.size_or(&["pep", "item_bytes_max"], 256 << 10),
+            bytes_max: values.size_or(&["pep", "bytes_max"], 8 << 20),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rjabberd_im::ContactAddresses;
 use rjabberd_storage::PostgresUrl;
+use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::{KeyPlan, Mechanism, ScramHash, TlsVersion};
 
 use super::network::Network;
@@ -35,6 +36,8 @@ pub struct Config {
     pub tls_version_min: TlsVersion,
     /// Limits and deadlines.
     pub limits: Limits,
+    /// Stream management.
+    pub stream_management: StreamManagement,
     /// What happens when a client asks for a resource that is taken.
     pub conflict: Conflict,
     /// How many arbiters run; `None` is one per core.
@@ -219,6 +222,17 @@ pub struct Limits {
     pub write_stall: Duration,
     /// What an account may keep.
     pub account: rjabberd_im::Limits,
+}
+
+/// Stream management (XEP-0198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamManagement {
+    /// How long a session without connection can be resumed; zero: none can.
+    pub resumption: Duration,
+    /// How long a client may take to say what it has handled.
+    pub acknowledgement: Duration,
+    /// What may wait for that.
+    pub window: Window,
 }
 
 /// What happens when a client asks for a resource that is taken.

@@ -395,10 +395,12 @@ fn who_guesses_waits_and_tokens_are_given_out_unless_the_config_says_no() {
 #[test]
 fn what_an_account_may_keep_is_said_by_limits() {
     let config = load_text("", &[]).unwrap();
-    assert_eq!(config.limits.account, rjabberd_im::Limits::default());
+    let archive = config.limits.account.archive;
+    assert_eq!(config.limits.account, rjabberd_im::Limits { archive, ..rjabberd_im::Limits::default() });
     let config = load_text(
         "[limits]\nroster_items_max = 1\noffline_messages_max = 2\noffline_bytes_max = 10003\n\
-         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n",
+         offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n\
+         [pep]\nnodes_max = 8\nitems_max = 9\nitem_bytes_max = 10010\nbytes_max = 10011\n",
         &[],
     )
     .unwrap();
@@ -409,8 +411,42 @@ fn what_an_account_may_keep_is_said_by_limits() {
         blocks_max: 5,
         private_bytes_max: 10_006,
         vcard_bytes_max: 10_007,
+        archive,
+        pep: rjabberd_im::PepSettings {
+            nodes_max: 8,
+            items_max: 9,
+            item_bytes_max: 10_010,
+            bytes_max: 10_011,
+        },
     };
     assert_eq!(config.limits.account, expected);
+}
+
+#[test]
+fn everything_is_archived_for_a_year_unless_the_config_says_otherwise() {
+    use rjabberd_storage::ArchiveOtherwise;
+    let days = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    let archive = |text: &str| load_text(text, &[]).unwrap().limits.account.archive;
+    let usual = rjabberd_im::ArchiveRules {
+        enabled: true,
+        otherwise: ArchiveOtherwise::Always,
+        age: days(365),
+        messages_max: None,
+        page_max: 250,
+    };
+    assert_eq!(archive(""), usual);
+    let text = "[archive]\ndefault = \"roster\"\ndays_max = 7\nmessages_max = 1000\npage_max = 20\n";
+    let other = rjabberd_im::ArchiveRules {
+        otherwise: ArchiveOtherwise::Roster,
+        age: days(7),
+        messages_max: Some(1_000),
+        page_max: 20,
+        ..usual
+    };
+    assert_eq!(archive(text), other);
+    assert_eq!(archive("archive.days_max = 0").age, None);
+    assert_eq!(archive("archive.default = \"never\"").otherwise, ArchiveOtherwise::Never);
+    assert!(!archive("archive.enabled = false").enabled);
 }
 
 #[test]

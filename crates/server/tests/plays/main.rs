@@ -4,9 +4,11 @@
 
 mod account_data;
 mod accounts;
+mod archive;
 mod attacks;
 mod attacks_limits;
 mod blocking;
+mod carbons;
 mod conversation;
 mod external;
 mod hostile;
@@ -28,6 +30,7 @@ mod serving;
 mod sessions;
 mod stalled;
 mod stopping;
+mod stream_management;
 mod subscriptions;
 mod tls;
 mod under_load;

@@ -152,7 +152,8 @@ fn what_is_inside_a_message_arrives_as_it_was_written() {
     let mut play = cast();
     let inside = "<body>a &lt; b &amp; c \u{1f98a} ]]&gt;</body><x xmlns='urn:x' a='1&quot;'><y:z xmlns:y='urn:y'/></x>";
     play.client("romeo/orchard").sends(&format!("<message to='juliet@localhost'>{inside}</message>"));
-    let got = play.client("juliet/balcony").takes();
+    let mut got = play.client("juliet/balcony").takes();
+    assert_eq!(got.children.pop().map(|mark| mark.name).as_deref(), Some("stanza-id"));
     let sent = Node::parse(&format!("<message>{inside}</message>")).unwrap();
     assert_eq!(got.children, sent.children);
 }

@@ -172,7 +172,7 @@ impl Stage {
         seat.withdraw();
         settle().await;
         let queue = session.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
-        let handed = Handed { directed: Vec::new(), queue };
+        let handed = Handed { directed: Vec::new(), queue, estate: None };
         self.ports.released.send(Released { seat, handed }).unwrap();
         settle().await;
     }

@@ -12,7 +12,11 @@ use crate::error::StoreError;
 use crate::sql::value::Value;
 
 /// The files in order; the first makes schema 1.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001-base.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001-base.sql"),
+    include_str!("../../migrations/postgres/0002-archive.sql"),
+    include_str!("../../migrations/postgres/0003-pep.sql"),
+];
 
 /// Brings the database to the last of `migrations`; the lock must be held.
 pub(super) fn migrate(

@@ -7,12 +7,14 @@
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
+pub(crate) mod archive;
 pub(crate) mod blocks;
 pub(crate) mod cache;
 pub(crate) mod connection;
 pub(crate) mod held;
 pub(crate) mod offline;
 mod operations;
+pub(crate) mod pep;
 pub(crate) mod private;
 pub(crate) mod profiles;
 pub(crate) mod queue;

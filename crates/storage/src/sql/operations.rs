@@ -14,7 +14,8 @@ use super::accounts::{self, Key};
 use super::cache::Reading;
 use super::connection::Connection;
 use super::{
-    SqlStore, activity, answered, blocks, offline, private, profiles, roster_items, rosters, tokens, vcards,
+    SqlStore, activity, answered, archive, blocks, offline, private, profiles, roster_items, rosters, tokens,
+    vcards,
 };
 use crate::error::StoreError;
 use crate::store::{
@@ -25,7 +26,7 @@ use crate::store::{
 /// So many bytes count as one more operation in the queue, which is thereby bounded in bytes too.
 const BYTES_OF_WEIGHT: usize = 1_024;
 
-fn weight(bytes: usize) -> usize {
+pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes / BYTES_OF_WEIGHT
 }
 
@@ -126,6 +127,7 @@ impl Store for SqlStore {
             changes.login(&account);
             changes.profile(&account);
             let events = rosters::end_all(connection, changes, &account)?;
+            archive::end(connection, &key)?;
             accounts::remove(connection, &key)?;
             Ok(events)
         })

@@ -16,6 +16,15 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// How many bytes it has, if it has any.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Value::Blob(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            Value::Null | Value::Integer(_) => 0,
+        }
+    }
+
     /// The text, if it is one or nothing.
     pub(crate) fn as_str_or_null(self) -> Result<Option<&'a str>, StoreError> {
         match self {

@@ -25,6 +25,9 @@ pub(crate) struct Writer {
     pub(crate) run_max: Duration,
 }
 
+/// How much longer a group may take for each thing in it: an import is many in one.
+const WEIGHT_RUN_MAX: Duration = Duration::from_millis(2);
+
 /// Why operations that ran are void.
 struct Lost(StoreError);
 
@@ -70,7 +73,9 @@ impl Writer {
         waiting: &mut VecDeque<Box<dyn Job>>,
         ran: &mut Vec<(Box<dyn Job>, bool)>,
     ) -> Result<(), Lost> {
-        let answer_before = Instant::now() + self.run_max;
+        let weight = waiting.iter().map(|job| job.weight()).fold(0, usize::saturating_add);
+        let more = WEIGHT_RUN_MAX.saturating_mul(u32::try_from(weight).unwrap_or(u32::MAX));
+        let answer_before = Instant::now() + self.run_max + more.min(self.run_max * 10);
         let begun = self.held.get(&self.metrics).and_then(|connection| {
             // Whoever wrote before this connection writes no more.
             self.caches.trust();

@@ -20,6 +20,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001-accounts.sql"),
     include_str!("../../migrations/0002-im.sql"),
     include_str!("../../migrations/0003-tokens.sql"),
+    include_str!("../../migrations/0004-archive.sql"),
+    include_str!("../../migrations/0005-pep.sql"),
 ];
 
 /// Refuses a file that is not ours, or is of a newer version, before anything in it is touched. Answers its schema's

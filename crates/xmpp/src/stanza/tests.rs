@@ -312,6 +312,27 @@ proptest! {
     }
 
     #[test]
+    fn a_forwarded_stanza_is_the_same_in_an_element_of_another_namespace(original in any_stanza()) {
+        let mut forwarded = BytesMut::new();
+        original.write_forwarded(&mut forwarded);
+        let mut again = BytesMut::new();
+        prop_assert!(Stanza::forward_written(&original.written(), &mut again));
+        prop_assert_eq!(&forwarded, &again);
+        let text = [b"<forwarded xmlns='urn:xmpp:forward:0'>", &forwarded[..], b"</forwarded>"].concat();
+        let outer = read_element(&Context::canonical(), text.into()).unwrap();
+        prop_assert!(outer.children()[0].is("message", ns::CLIENT));
+        let inner = stanza(std::str::from_utf8(&outer.inner()[outer.children()[0].range()]).unwrap());
+        prop_assert_eq!(inner, original);
+    }
+
+    #[test]
+    fn a_child_that_was_written_by_hand_is_as_any_other(original in any_stanza()) {
+        let more = original.with_written("x", "urn:more", Bytes::from_static(b"<x xmlns='urn:more'/>"));
+        prop_assert_eq!(more.children().len(), original.children().len() + 1);
+        prop_assert_eq!(&stanza(&written(&more)), &more);
+    }
+
+    #[test]
     fn a_size_is_never_less_than_the_payload(original in any_stanza(), id in "\\PC{0,8}") {
         let named = Stanza { id: Some(id), ..original };
         prop_assert!(named.size() >= named.inner().len());
