@@ -76,6 +76,7 @@ fn inner(text: &mut String, is_message: bool, inner: &[u8], children: &[Child]) 
         let range = child.range();
         let secret = is_login(child.namespace())
             || holds_password(&inner[range.clone()])
+            || is_push(&inner[range.clone()])
             || (is_message && !BODIES.load(Relaxed));
         if secret {
             between(text, is_message, &inner[shown..range.start]);
@@ -101,6 +102,11 @@ fn is_login(namespace: &str) -> bool {
 fn holds_password(bytes: &[u8]) -> bool {
     const WORD: &[u8] = b"password";
     bytes.windows(WORD.len()).any(|window| window.eq_ignore_ascii_case(WORD))
+}
+
+/// What is given along for a push service, or to it (XEP-0357): it may be a secret of theirs.
+fn is_push(bytes: &[u8]) -> bool {
+    bytes.windows(ns::PUSH.len()).any(|window| window == ns::PUSH.as_bytes())
 }
 
 fn between(text: &mut String, is_message: bool, bytes: &[u8]) {
@@ -150,6 +156,11 @@ mod tests {
             "<iq type='set' id='1'><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>c2VjcmV0</auth></iq>",
             "<iq type='set' id='1'><query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>\
              <conference><Password>c2VjcmV0</Password></conference></storage></query></iq>",
+            "<iq type='set' id='1'><enable xmlns='urn:xmpp:push:0' jid='a'><x xmlns='jabber:x:data'>\
+             <field var='secret'><value>c2VjcmV0</value></field></x></enable></iq>",
+            "<iq type='set' id='1'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish><item>\
+             <notification xmlns='urn:xmpp:push:0'/></item></publish><publish-options>c2VjcmV0\
+             </publish-options></pubsub></iq>",
             "<message to='a@b'><body>c2VjcmV0</body>c2VjcmV0</message>",
         ] {
             assert!(!shown(xml).contains("c2VjcmV0"), "{}", shown(xml));

@@ -24,6 +24,8 @@ pub mod permission;
 pub mod ping;
 pub mod presence;
 pub mod private;
+pub mod push;
+pub mod questions;
 pub mod registration;
 pub mod reports;
 pub mod roster;
@@ -58,6 +60,8 @@ pub use offline::{Kept, Offline, OfflineSnapshot, Pull, Pulled};
 pub use outlet::Outlet;
 pub use pep::{Pep, PepSettings, PepSnapshot};
 pub use presence::Shown;
+pub use push::{Push, PushLimits, PushSnapshot};
+pub use questions::Questions;
 pub use registration::{AccountError, Accounts};
 pub use reports::Reports;
 pub use services::{Answer, Clock, Long, Response, Sender, Services};
@@ -82,6 +86,8 @@ pub struct Limits {
     pub archive: ArchiveRules,
     /// What it may have in its nodes.
     pub pep: PepSettings,
+    /// What is done for push.
+    pub push: PushLimits,
 }
 
 impl Default for Limits {
@@ -95,6 +101,7 @@ impl Default for Limits {
             vcard_bytes_max: 256 << 10,
             archive: ArchiveRules::default(),
             pep: PepSettings::default(),
+            push: PushLimits::default(),
         }
     }
 }
@@ -117,6 +124,10 @@ pub struct Im {
     pub(crate) activities: Activities,
     /// Personal eventing.
     pub pep: Pep,
+    /// What is on its way to push services.
+    pub push: Push,
+    /// What the server itself asked.
+    pub questions: Questions,
     /// What users reported.
     pub reports: Reports,
     /// The time of day.
@@ -140,6 +151,7 @@ impl Im {
         self.blocklists.forget(account);
         self.archives.forget(account);
         self.forget_activity(account);
+        self.push.forget(account);
     }
 
     /// The way to the sessions.
@@ -165,6 +177,8 @@ impl Im {
             carbons: Carbons::default(),
             activities: Activities::default(),
             pep: Pep::default(),
+            push: Push::default(),
+            questions: Questions::default(),
             reports: Reports::default(),
             clock,
             hosts,

@@ -155,7 +155,7 @@ impl Im {
         // Who has seen the message is to see that it was refused.
         let is_copied = self.carbons.in_use() && carbons::is_copied(message);
         let written = Bytes::from(message.written());
-        let owner = account.clone();
+        let (owner, hint) = (account.clone(), self.hint(account, message));
         let burden = carried();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             if let Err(error) = result {
@@ -164,6 +164,9 @@ impl Im {
             self.kept(&owner, result);
             // In the store, or its sender was told so.
             drop(burden);
+            if let (Ok(()), Some(hint)) = (result, hint) {
+                self.push_hinted(&owner, hint);
+            }
         });
         let now_ms = unix_ms((self.clock)());
         let answer = self.store.append_offline(account, written, now_ms, self.limits.offline, follow);

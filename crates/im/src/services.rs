@@ -17,7 +17,7 @@ use rjabberd_xmpp::{BareJid, Condition, FullJid, IqType, Jid, Stanza, StanzaErro
 use crate::Im;
 use crate::archive::Mam;
 use crate::blocking::Blocking;
-use crate::carbons::Enabling;
+use crate::carbons;
 use crate::contact::ContactAddresses;
 use crate::disco::{DiscoInfo, DiscoItems};
 use crate::last::Last;
@@ -25,6 +25,7 @@ pub use crate::long::{Long, Response};
 use crate::pep::service::{PubSub, PubSubOwner};
 use crate::ping::Ping;
 use crate::private::Private;
+use crate::push;
 use crate::registration::{Accounts, Registration};
 use crate::roster::Roster;
 use crate::time::Time;
@@ -221,7 +222,8 @@ impl Services {
             Box::new(VCard::new(im)),
             Box::new(Last::new(im)),
             Box::new(Blocking::new(im)),
-            Box::new(Enabling::new(im)),
+            Box::new(carbons::Enabling::new(im)),
+            Box::new(push::Enabling::new(im)),
             Box::new(PubSub(im)),
             Box::new(PubSubOwner(im)),
         ];

@@ -15,8 +15,8 @@ use rjabberd_session_manager::{
     Claim, ConflictPolicy, Control, Deliver, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable,
 };
 use rjabberd_storage::{
-    Answer as Stored, Follow, LastActivity, PepChange, PepItems, PepLast, PepLimits, PepNode, PepPick,
-    PepStore, Profile, SqliteOptions, SqliteStore, Store, StoreError,
+    Answer as Stored, Follow, LastActivity, OfflineLimits, PepChange, PepItems, PepLast, PepLimits, PepNode,
+    PepPick, PepStore, Profile, PushRegistration, PushStore, SqliteOptions, SqliteStore, Store, StoreError,
 };
 use rjabberd_xml::read_element;
 use rjabberd_xmpp::roster::{Half, RosterItem};
@@ -46,6 +46,7 @@ pub(crate) struct Kept {
     pub(crate) vcards: HashMap<String, (String, Option<[u8; 20]>)>,
     pub(crate) blocks: BTreeMap<String, Vec<Jid>>,
     pub(crate) activities: HashMap<String, LastActivity>,
+    pub(crate) push: HashMap<String, Vec<PushRegistration>>,
     /// How many came in each batch.
     pub(crate) batches: Vec<usize>,
 }
@@ -163,7 +164,47 @@ impl PepStore for Keeper {
     }
 }
 
+impl PushStore for Keeper {
+    fn enable_push(&self, account: &BareJid, registration: PushRegistration, max: usize) -> Stored<()> {
+        self.answer(|kept| {
+            let list = kept.push.entry(account.to_string()).or_default();
+            list.retain(|other| (&other.service, &other.node) != (&registration.service, &registration.node));
+            if list.len() >= max {
+                return Err(StoreError::Full);
+            }
+            list.push(registration);
+            Ok(())
+        })
+    }
+
+    fn disable_push(&self, account: &BareJid, service: &Jid, node: Option<&str>) -> Stored<usize> {
+        self.answer(|kept| {
+            let list = kept.push.entry(account.to_string()).or_default();
+            let before = list.len();
+            list.retain(|one| one.service != *service || node.is_some_and(|node| node != one.node));
+            Ok(before - list.len())
+        })
+    }
+
+    fn load_push(&self, account: &BareJid) -> Stored<Vec<PushRegistration>> {
+        self.answer(|kept| Ok(kept.push.get(account.as_str()).cloned().unwrap_or_default()))
+    }
+}
+
 impl Store for Keeper {
+    fn append_offline(
+        &self,
+        _account: &BareJid,
+        _stanza: Bytes,
+        _taken_unix_ms: i64,
+        _limits: OfflineLimits,
+        follow: Follow<()>,
+    ) -> Stored<()> {
+        let kept = self.result(|_| Ok(()));
+        follow(&kept);
+        std::future::ready(kept).boxed()
+    }
+
     fn load_profile(&self, account: &BareJid) -> Stored<Option<Arc<Profile>>> {
         self.answer(|kept| Ok(kept.profiles.get(account.as_str()).cloned().map(Arc::new)))
     }
@@ -262,6 +303,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The stanzas that have come.
+    pub(crate) fn takes(&self) -> Vec<Stanza> {
+        self.inbox.take().iter().map(|Deliver(parcel)| parcel.stanza().clone()).collect()
+    }
+
     /// The payloads that have come.
     pub(crate) fn got(&self) -> Vec<String> {
         let parcels = self.inbox.take();

@@ -158,6 +158,9 @@ impl Router {
 
     /// A result or an error that answers a question of the server's own; nothing comes of any other.
     fn answered(&self, stanza: &Stanza) -> Routed {
+        if self.inner.im.questions.answered(stanza) {
+            return Routed::Done;
+        }
         match self.inner.im.answered(stanza) {
             Some(done) => Routed::Later(done.map(|()| None).boxed()),
             None => Routed::Done,

@@ -1,5 +1,6 @@
 //! What is done now and then: last activities are saved; messages that waited too long, those that archives keep no
-//! longer, and tokens that have ended are forgotten. One task, as long as the server runs. What the store does not take is tried again the next time.
+//! longer, and tokens that have ended are forgotten; push services are told. One task, as long as the server runs. What
+//! the store does not take is tried again the next time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,8 +15,22 @@ const EXPIRE: Duration = Duration::from_secs(60 * 60);
 /// Tokens forgotten in one transaction, which others wait for.
 const TOKENS_AT_ONCE: usize = 1_000;
 
+/// How often push services are told of what has come.
+const PUSH: Duration = Duration::from_secs(1);
+
 /// Keeps house for ever.
 pub(crate) async fn keep(im: &'static Im, store: Arc<dyn Store>) {
+    futures_util::future::join(keep_store(im, store), push(im)).await;
+}
+
+async fn push(im: &'static Im) {
+    loop {
+        tokio::time::sleep(PUSH).await;
+        im.send_pushes().await;
+    }
+}
+
+async fn keep_store(im: &'static Im, store: Arc<dyn Store>) {
     let mut expired = None::<Instant>;
     loop {
         tokio::time::sleep(FLUSH_ACTIVITY).await;
@@ -62,6 +77,7 @@ mod tests {
 
     impl rjabberd_storage::ArchiveStore for Ended {}
     impl PepStore for Ended {}
+    impl rjabberd_storage::PushStore for Ended {}
 
     impl Store for Ended {
         fn expire_tokens(&self, ended_before_unix_s: i64, tokens_max: usize) -> Answer<usize> {

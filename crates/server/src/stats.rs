@@ -34,6 +34,7 @@ pub fn stats(system: &System, store: &SqlStore) -> Value {
         "offline": offline(system),
         "archive": archive(system),
         "carbons": carbons(system),
+        "push": push(system),
         "reports": reports(system),
         "pep": pep(system),
         "store": stored(store),
@@ -130,6 +131,22 @@ fn pep(system: &System) -> Value {
         "caps_asked": pep.caps_asked,
         "caps_wrong": pep.caps_wrong,
         "caps_known": pep.caps_known,
+    })
+}
+
+fn push(system: &System) -> Value {
+    let push = system.im.push.snapshot();
+    json!({
+        "hints": push.hints,
+        "coalesced": push.coalesced,
+        "sent": push.sent,
+        "accepted": push.accepted,
+        "dropped": push.dropped,
+        "unanswered": push.unanswered,
+        "removed": push.removed,
+        "errors": named(&push.errors),
+        "waiting": push.waiting,
+        "queued": push.queued,
     })
 }
 

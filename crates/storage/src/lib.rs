@@ -30,6 +30,6 @@ pub use store::archive::{
 pub use store::{
     Absent, Account, Answer, Follow, IMPORT_MAX, ImportCounts, LIST_MAX, LastActivity, Login, OfflineLimits,
     OfflineMessage, PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits,
-    PepNode, PepPick, PepStamp, PepStore, Profile, RosterEdit, RosterEvent, RosterVersion, Store,
-    SubscriptionChange,
+    PepNode, PepPick, PepStamp, PepStore, Profile, PushRegistration, PushStore, RosterEdit, RosterEvent,
+    RosterVersion, Store, SubscriptionChange,
 };

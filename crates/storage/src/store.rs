@@ -6,6 +6,7 @@
 
 pub(crate) mod archive;
 mod pep;
+mod push;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use self::pep::{
     PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits, PepNode, PepPick,
     PepStamp, PepStore,
 };
+pub use self::push::{PushRegistration, PushStore};
 use crate::error::StoreError;
 use archive::ArchiveStore;
 
@@ -221,7 +223,7 @@ pub struct LastActivity {
 /// A store that lacks one says that it is not available: there are such stores in tests.
 ///
 /// Keys that cannot be right (none, no salt, a length that is not the hash's) are [`StoreError::Invalid`].
-pub trait Store: ArchiveStore + PepStore + Send + Sync + 'static {
+pub trait Store: ArchiveStore + PepStore + PushStore + Send + Sync + 'static {
     /// What a login needs, in one question; `None` if there is no such account.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let _ = account;
@@ -494,6 +496,7 @@ fn absent<T: Send + 'static>() -> Answer<T> {
 pub struct Absent;
 
 impl PepStore for Absent {}
+impl PushStore for Absent {}
 
 impl Store for Absent {}
 

@@ -6,7 +6,7 @@ mod support;
 
 use rjabberd_storage::{
     ArchiveOtherwise, ArchiveQuery, ArchiveStore, DATABASE_FILE, OfflineLimits, OpenError, PepAffiliation,
-    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, RosterVersion,
+    PepChange, PepDeed, PepExpect, PepLimits, PepPick, PepStamp, PepStore, Profile, PushStore, RosterVersion,
     SqliteOptions, SqliteStore, Store,
 };
 use rjabberd_xmpp::roster::Half;
@@ -67,7 +67,7 @@ fn a_database_of_schema_1_has_empty_rosters_after_the_upgrade_and_takes_what_is_
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 6);
     assert_eq!(*profile(&store, "romeo"), Profile { version: version_of(1, 0), ..Profile::default() });
     let limits = OfflineLimits { messages_max: 1, bytes_max: 10 };
     let taken = store.append_offline(&jid("romeo@example.net"), "text".into(), 0, limits, nothing());
@@ -155,9 +155,18 @@ fn what_a_database_of_schema_5_holds_is_there() {
     wait(store.change_pep(&romeo, vec![purge], limits, nothing())).unwrap();
 }
 
+/// Romeo has one push registration.
+#[test]
+fn what_a_database_of_schema_6_holds_is_there() {
+    let (_folder, store) = restore(6);
+    let [found] = &wait(store.load_push(&jid("romeo@example.net"))).unwrap()[..] else { panic!("one") };
+    assert_eq!((found.service.as_str(), found.node.as_str()), ("push.example", "node"));
+    assert_eq!(found.options, "<x xmlns='jabber:x:data'/>");
+}
+
 #[test]
 fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
-    for schema in 1..=5 {
+    for schema in 1..=6 {
         let (_folder, store) = restore(schema);
         let shape = |hash: ScramHash, seed: u32| KeyShape {
             hash,

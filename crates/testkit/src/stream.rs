@@ -24,6 +24,7 @@ pub struct Stream {
     socket: TcpStream,
     pieces: Pieces,
     domain: String,
+    features: Node,
 }
 
 impl Stream {
@@ -31,7 +32,8 @@ impl Stream {
     pub async fn connect(address: SocketAddr, domain: &str) -> Result<Stream, Fault> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        let mut stream = Stream { socket, pieces: Pieces::default(), domain: domain.to_owned() };
+        let (pieces, features) = (Pieces::default(), Node::default());
+        let mut stream = Stream { socket, pieces, domain: domain.to_owned(), features };
         stream.open().await?;
         Ok(stream)
     }
@@ -76,9 +78,15 @@ impl Stream {
             piece => return Err(format!("no stream header: {piece:?}").into()),
         }
         match self.piece().await? {
-            Some(Piece::Element(node)) if node.name == "stream:features" => Ok(()),
-            piece => Err(format!("no stream features: {piece:?}").into()),
+            Some(Piece::Element(node)) if node.name == "stream:features" => self.features = node,
+            piece => return Err(format!("no stream features: {piece:?}").into()),
         }
+        Ok(())
+    }
+
+    /// The features of the last stream header.
+    pub fn features(&self) -> &Node {
+        &self.features
     }
 
     async fn asks(&mut self, text: &str, wanted: &str) -> Result<Node, Fault> {

@@ -96,8 +96,6 @@ pub const PUBSUB_NODE_CONFIG: &str = "http://jabber.org/protocol/pubsub#node_con
 pub const PUBSUB_PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
 /// XEP-0060, 16.4.3: the form of what a node says of itself.
 pub const PUBSUB_META_DATA: &str = "http://jabber.org/protocol/pubsub#meta-data";
-/// XEP-0059.
-pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0084: the node of the image.
 pub const AVATAR_DATA: &str = "urn:xmpp:avatar:data";
 /// XEP-0084: the node of what is said of it.
@@ -134,3 +132,9 @@ pub const ARCHIVE: &str = "urn:xmpp:mam:2";
 pub const ARCHIVE_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 /// XEP-0359.
 pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
+/// XEP-0357.
+pub const PUSH: &str = "urn:xmpp:push:0";
+/// XEP-0357, 7: what a notification says, as a form.
+pub const PUSH_SUMMARY: &str = "urn:xmpp:push:summary";
+/// XEP-0353.
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";

@@ -53,6 +53,7 @@ pub(crate) struct Memory {
 
 impl rjabberd_storage::ArchiveStore for Memory {}
 impl PepStore for Memory {}
+impl rjabberd_storage::PushStore for Memory {}
 
 impl Store for Memory {
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {

@@ -89,6 +89,7 @@ struct Slow(Mutex<Vec<Waiting>>);
 
 impl rjabberd_storage::ArchiveStore for Slow {}
 impl PepStore for Slow {}
+impl rjabberd_storage::PushStore for Slow {}
 
 impl Store for Slow {
     fn save_activities(&self, activities: Vec<(BareJid, LastActivity)>) -> Answer<()> {

@@ -27,6 +27,8 @@ impl Store for Slow {}
 
 impl rjabberd_storage::PepStore for Slow {}
 
+impl rjabberd_storage::PushStore for Slow {}
+
 impl ArchiveStore for Slow {
     fn append_archive(&self, message: ArchiveAppend, follow: Follow<()>) -> Answer<()> {
         self.waiting.lock().push((message, follow));

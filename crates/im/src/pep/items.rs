@@ -41,7 +41,7 @@ impl Reading {
 
 /// XEP-0059, 2. A place in the list cannot be asked for by its number (2.6).
 fn page(set: &Element) -> Result<PepPick, StanzaError> {
-    let text = |name: &str| set.child(name, ns::RSM).map(Element::text);
+    let text = |name: &str| set.child(name, ns::RESULT_SETS).map(Element::text);
     if text("index").is_some() {
         return Err(StanzaError::new(Condition::FeatureNotImplemented));
     }
@@ -98,8 +98,8 @@ impl Im {
 
 /// XEP-0059, 2.1.
 fn result_set(ends: Option<(&str, &str)>, count: usize) -> Element {
-    let text = |name: &str, text: &str| Element::new(name, ns::RSM).with_text(text);
-    let mut set = Element::new("set", ns::RSM);
+    let text = |name: &str, text: &str| Element::new(name, ns::RESULT_SETS).with_text(text);
+    let mut set = Element::new("set", ns::RESULT_SETS);
     if let Some((first, last)) = ends {
         set.push(text("first", first));
         set.push(text("last", last));

@@ -151,7 +151,7 @@ fn answered(im: &'static Im, question: &Question<'_>) -> Result<Reply, StanzaErr
             Ok(Reply::later(im.create_node(account, node, child("configure").cloned())))
         }
         ("items", false) => {
-            let reading = Reading::read(verb, pubsub.child("set", ns::RSM))?;
+            let reading = Reading::read(verb, pubsub.child("set", ns::RESULT_SETS))?;
             Ok(Reply::later(im.read_items(account, asker, reading)))
         }
         ("subscribe", true) => {

@@ -211,7 +211,8 @@ fn an_account_names_its_features() {
              <feature var=\"urn:xmpp:bookmarks:1#compat\"/><feature var=\"urn:xmpp:bookmarks:1#compat-pep\"/>\
              <feature var=\"urn:xmpp:carbons:2\"/>\
              <feature var=\"urn:xmpp:pep-vcard-conversion:0\"/>\
-             <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:reporting:1\"/>\
+             <feature var=\"urn:xmpp:ping\"/><feature var=\"urn:xmpp:push:0\"/>\
+             <feature var=\"urn:xmpp:reporting:1\"/>\
              <feature var=\"urn:xmpp:sid:0\"/><feature var=\"vcard-temp\"/></query>"
         );
     }
@@ -228,16 +229,23 @@ fn registration_is_named_only_where_it_is_on() {
 #[test]
 fn each_feature_that_is_named_works() {
     let bench = Bench::new(Ok(()));
-    for (to, named) in [(SERVER, 13), (OWN, 50)] {
+    for (to, named) in [(SERVER, 13), (OWN, 51)] {
         let info = session_asks(&bench.services, "get", to, INFO);
         let features: Vec<&str> =
             info.split("var=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         assert_eq!(features.len(), named, "{features:?}");
         // Capabilities are for the stream features, reports come inside of blocks, messages wait and get ids by
-        // themselves, and of carbons nothing can be asked without changing it. What belongs to personal eventing has
-        // its tests there.
-        let unasked =
-            [ns::CAPS, ns::REPORTING, ns::OFFLINE, ns::STANZA_IDS, ns::CARBONS, ns::AVATAR_CONVERSION];
+        // themselves, and of carbons and push nothing can be asked without changing it. What belongs to personal
+        // eventing has its tests there.
+        let unasked = [
+            ns::CAPS,
+            ns::REPORTING,
+            ns::OFFLINE,
+            ns::STANZA_IDS,
+            ns::CARBONS,
+            ns::PUSH,
+            ns::AVATAR_CONVERSION,
+        ];
         let asked_for = |feature: &&&str| {
             let is_pep = feature.starts_with(ns::PUBSUB) || feature.starts_with(ns::BOOKMARKS);
             !is_pep && !unasked.contains(*feature)

@@ -45,6 +45,8 @@ fn answer(list: &Mutex<Vec<Waiting>>, result: &Result<(), StoreError>) -> usize 
 
 impl rjabberd_storage::PepStore for Slow {}
 
+impl rjabberd_storage::PushStore for Slow {}
+
 impl Store for Slow {
     fn load_profile(&self, _: &BareJid) -> Answer<Option<Arc<Profile>>> {
         Box::pin(std::future::ready(Ok(Some(Arc::default()))))

@@ -15,6 +15,7 @@ struct OneList(&'static str, &'static str);
 
 impl rjabberd_storage::ArchiveStore for OneList {}
 impl PepStore for OneList {}
+impl rjabberd_storage::PushStore for OneList {}
 
 impl Store for OneList {
     fn load_blocks(&self) -> Answer<Vec<(BareJid, Vec<Jid>)>> {

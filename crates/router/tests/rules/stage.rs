@@ -79,6 +79,7 @@ fn exists(account: &BareJid) -> bool {
 
 impl rjabberd_storage::ArchiveStore for Keeper {}
 impl PepStore for Keeper {}
+impl rjabberd_storage::PushStore for Keeper {}
 
 impl Store for Keeper {
     fn load_profile(&self, account: &BareJid) -> Answer<Option<Arc<Profile>>> {

@@ -31,6 +31,7 @@ impl OneKey {
 
 impl rjabberd_storage::ArchiveStore for OneKey {}
 impl PepStore for OneKey {}
+impl rjabberd_storage::PushStore for OneKey {}
 
 impl Store for OneKey {
     fn load_login(&self, _: &BareJid) -> Answer<Option<Login>> {

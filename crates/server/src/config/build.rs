@@ -202,6 +202,17 @@ fn account_limits(values: &Values) -> rjabberd_im::Limits {
             item_bytes_max: values.size_or(&["pep", "item_bytes_max"], 256 << 10),
             bytes_max: values.size_or(&["pep", "bytes_max"], 8 << 20),
         },
+        push: push(values),
+    }
+}
+
+fn push(values: &Values) -> rjabberd_im::PushLimits {
+    let unacknowledged_s = values.number(&["push", "unacknowledged_s"]).map_or(30, |found| found.value);
+    rjabberd_im::PushLimits {
+        registrations_max: values.size_or(&["push", "registrations_max"], 20),
+        contents: values.boolean_or(&["push", "contents"], false),
+        errors_max: values.size_or(&["push", "errors_max"], 16),
+        unacknowledged: Duration::from_secs(unacknowledged_s),
     }
 }
 

@@ -400,7 +400,8 @@ fn what_an_account_may_keep_is_said_by_limits() {
     let config = load_text(
         "[limits]\nroster_items_max = 1\noffline_messages_max = 2\noffline_bytes_max = 10003\n\
          offline_days_max = 4\nblocks_max = 5\nprivate_bytes_max = 10006\nvcard_bytes_max = 10007\n\
-         [pep]\nnodes_max = 8\nitems_max = 9\nitem_bytes_max = 10010\nbytes_max = 10011\n",
+         [pep]\nnodes_max = 8\nitems_max = 9\nitem_bytes_max = 10010\nbytes_max = 10011\n\
+         [push]\nregistrations_max = 8\ncontents = true\nerrors_max = 9\nunacknowledged_s = 10\n",
         &[],
     )
     .unwrap();
@@ -417,6 +418,12 @@ fn what_an_account_may_keep_is_said_by_limits() {
             items_max: 9,
             item_bytes_max: 10_010,
             bytes_max: 10_011,
+        },
+        push: rjabberd_im::PushLimits {
+            registrations_max: 8,
+            contents: true,
+            errors_max: 9,
+            unacknowledged: std::time::Duration::from_secs(10),
         },
     };
     assert_eq!(config.limits.account, expected);

@@ -20,6 +20,7 @@ mod mechanisms;
 mod offline;
 mod presence;
 mod proxied;
+mod push;
 mod registration;
 mod rosters;
 mod routing;

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001-base.sql"),
     include_str!("../../migrations/postgres/0002-archive.sql"),
     include_str!("../../migrations/postgres/0003-pep.sql"),
+    include_str!("../../migrations/postgres/0004-push.sql"),
 ];
 
 /// Brings the database to the last of `migrations`; the lock must be held.

@@ -17,6 +17,7 @@ mod operations;
 pub(crate) mod pep;
 pub(crate) mod private;
 pub(crate) mod profiles;
+pub(crate) mod push;
 pub(crate) mod queue;
 mod reader;
 pub(crate) mod roster_items;

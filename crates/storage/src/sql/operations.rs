@@ -376,7 +376,7 @@ fn no_account() -> StoreError {
     StoreError::Invalid("an account's address has a local part".to_owned())
 }
 
-fn now_unix_s() -> i64 {
+pub(super) fn now_unix_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -71,9 +71,7 @@ impl PepStore for SqlStore {
             _ => 0,
         });
         let weight = weight(bytes.sum()) + changes.len();
-        self.change(weight, Some(follow), move |connection, _| {
-            change(connection, &key, &changes, limits)
-        })
+        self.change(weight, Some(follow), move |connection, _| change(connection, &key, &changes, limits))
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003-tokens.sql"),
     include_str!("../../migrations/0004-archive.sql"),
     include_str!("../../migrations/0005-pep.sql"),
+    include_str!("../../migrations/0006-push.sql"),
 ];
 
 /// Refuses a file that is not ours, or is of a newer version, before anything in it is touched. Answers its schema's

@@ -19,7 +19,9 @@ use super::*;
 use crate::error::StoreError;
 use crate::sql::accounts::Key;
 use crate::sql::queue::{Job, Ran};
-use crate::sql::{activity, archive, blocks, offline, pep, private, profiles, roster_items, tokens, vcards};
+use crate::sql::{
+    activity, archive, blocks, offline, pep, private, profiles, push, roster_items, tokens, vcards,
+};
 use crate::store::{Answer, Store};
 
 fn jid(name: &str) -> BareJid {

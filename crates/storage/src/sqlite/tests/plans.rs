@@ -71,6 +71,8 @@ fn no_statement_scans_a_table_or_sorts() {
         offline::DELETE,
         offline::EXPIRED,
         private::LOAD,
+        push::LOAD,
+        push::COUNT,
         private::BYTES,
         vcards::LOAD,
         blocks::LIST,
@@ -113,7 +115,7 @@ fn the_rows_of_an_account_are_found_by_an_index() {
         let names = select.query_map([], |row| row.get(0))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
     }));
-    assert_eq!(tables.len(), 10, "{tables:?}");
+    assert_eq!(tables.len(), 12, "{tables:?}");
     for table in tables {
         let plan = plan(&store, &format!("DELETE FROM {table} WHERE account_id = ?1"));
         assert!(plan.starts_with("SEARCH"), "{table}: {plan}");
