@@ -13,6 +13,7 @@ pub mod control;
 mod house;
 pub mod logging;
 mod login_brake;
+pub mod opening;
 mod registration;
 pub mod run;
 pub mod start_error;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rjabberd_storage::{DataFolder, SqliteOptions, SqliteStore, Store};
+use rjabberd_storage::{DataFolder, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::certificate::{Certificates, Watch};
 use crate::config::Config;
 use crate::control::ControlSocket;
 use crate::start_error::StartError;
-use crate::{logging, stats, wiring};
+use crate::{logging, opening, stats, wiring};
 
 /// How often the files of certificates are looked at.
 const LOOK: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
         log::warn!(target: "server:start", "{warning}");
     }
     let bound = wiring::bind(&config)?;
-    let store = Arc::new(SqliteStore::open(folder.path(), SqliteOptions::default())?);
+    let store = Arc::new(opening::store(&config.store, &folder)?);
     let certificates = Arc::new(Certificates::load(&config.hosts, &folder)?);
     certificates.log();
     let watch = Arc::new(Mutex::new(Watch::new(certificates.clone(), folder.clone())));

@@ -2,13 +2,13 @@
 //! `docs/operations.md`.
 
 use rjabberd_actors::KindSnapshot;
-use rjabberd_storage::{QueueSnapshot, SqliteStore};
+use rjabberd_storage::{QueueSnapshot, SqlStore};
 use serde_json::{Map, Value, json};
 
 use crate::wiring::System;
 
 /// All counters, each read once.
-pub fn stats(system: &System, store: &SqliteStore) -> Value {
+pub fn stats(system: &System, store: &SqlStore) -> Value {
     let (admitted, accepted, refused) = system.census.counts();
     let (offload_waiting, offload_refused) = system.offload.counts();
     let (stalled, held) = system.counters.slow_readers();
@@ -178,7 +178,7 @@ fn carbons(system: &System) -> Value {
     json!({ "sent": sent, "received": received })
 }
 
-fn stored(store: &SqliteStore) -> Value {
+fn stored(store: &SqlStore) -> Value {
     let stored = store.metrics().snapshot();
     json!({
         "reads": queue(stored.reads),

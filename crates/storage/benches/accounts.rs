@@ -4,10 +4,12 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that prints its figures")]
 
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use rjabberd_storage::{Answer, RosterEdit, SqliteOptions, SqliteStore, Store};
+use rjabberd_storage::{Answer, PostgresOptions, PostgresUrl, RosterEdit, SqlStore, SqliteOptions, Store};
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use tokio::runtime::Runtime;
@@ -29,10 +31,29 @@ fn main() {
     log_in(&runtime);
 }
 
+/// A store in a file or, where `RJABBERD_TEST_POSTGRES` names a database, in a schema of its own there
+/// (`scripts/postgres run cargo bench -p rjabberd_storage --bench accounts`).
+fn open(folder: &Path, options: SqliteOptions) -> SqlStore {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let Ok(url) = std::env::var("RJABBERD_TEST_POSTGRES") else {
+        return SqlStore::open(folder, options).unwrap();
+    };
+    let name = format!("bench_{}_{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
+    });
+    let url = PostgresUrl::parse(&format!("{url}?options=-c%20search_path%3D{name}")).unwrap();
+    let profiles_bytes_max = options.profiles_bytes_max;
+    SqlStore::connect(&url, PostgresOptions { profiles_bytes_max, ..PostgresOptions::default() }).unwrap()
+}
+
 /// What administration and registration ask.
 fn manage(runtime: &Runtime) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), SqliteOptions::default()).unwrap();
+    let store = open(folder.path(), SqliteOptions::default());
     let cost = timed(|| fill(runtime, &store));
     report("import, batches of 1,000", ACCOUNTS, cost);
     for in_flight in [1, 64] {
@@ -59,7 +80,7 @@ fn log_in(runtime: &Runtime) {
     for (name, profiles_bytes_max) in [("two questions", 0), ("one question", 64 * 1024 * 1024)] {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions { profiles_bytes_max, ..SqliteOptions::default() };
-        let store = SqliteStore::open(folder.path(), options).unwrap();
+        let store = open(folder.path(), options);
         let batch = (0..PAIRS).map(|n| (jid(n), credentials())).collect();
         runtime.block_on(store.import_accounts(batch, false)).unwrap();
         befriend(runtime, &store);
@@ -76,7 +97,7 @@ fn log_in(runtime: &Runtime) {
 }
 
 /// Each account lists so many others.
-fn befriend(runtime: &Runtime, store: &SqliteStore) {
+fn befriend(runtime: &Runtime, store: &SqlStore) {
     let edits = (0..PAIRS).flat_map(|number| (1..=CONTACTS).map(move |other| (number, other)));
     let mut edits = edits.map(|(number, other)| {
         let edit = RosterEdit {
@@ -97,7 +118,7 @@ fn befriend(runtime: &Runtime, store: &SqliteStore) {
     }
 }
 
-fn fill(runtime: &Runtime, store: &SqliteStore) {
+fn fill(runtime: &Runtime, store: &SqlStore) {
     for first in (0..ACCOUNTS).step_by(1_000) {
         let batch = (first..first + 1_000).map(|n| (jid(n), credentials())).collect();
         runtime.block_on(store.import_accounts(batch, false)).unwrap();

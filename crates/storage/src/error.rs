@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::ErrorCode;
 
+use crate::postgres::PostgresError;
+
 /// The underlying error, shared because all operations of a group may fail by the same one.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -128,6 +130,17 @@ pub enum OpenError {
         /// What failed.
         source: rusqlite::Error,
     },
+    /// Its first rows could not be written.
+    #[error("cannot prepare {}: {error}", path.display())]
+    Unprepared {
+        /// The database.
+        path: PathBuf,
+        /// What failed.
+        error: StoreError,
+    },
+    /// A database on a server could not be opened.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The system gave no thread or no randomness.
     #[error("cannot start the store: {0}")]
     System(#[from] std::io::Error),

@@ -11,13 +11,17 @@
 mod error;
 mod folder;
 mod metrics;
+mod postgres;
 mod random;
+mod sql;
 mod sqlite;
 mod store;
 
 pub use error::{Cause, OpenError, StoreError};
 pub use folder::{DataFolder, DataFolderError};
 pub use metrics::{QueueMetrics, QueueSnapshot, StoreMetrics, StoreSnapshot};
+pub use postgres::{PostgresError, PostgresOptions, PostgresUrl};
+pub use sql::SqlStore;
 pub use sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 pub use store::archive::{
     ArchiveAppend, ArchiveEnds, ArchiveId, ArchiveOtherwise, ArchivePage, ArchivePlace, ArchivePrefs,

@@ -57,7 +57,7 @@ fn found(store: &dyn Store, query: &ArchiveQuery) -> (Vec<u8>, bool) {
 }
 
 /// Romeo's messages 1 to 9 at as many milliseconds: with Juliet's balcony, her chamber, and the nurse, in turns.
-fn conversation() -> (tempfile::TempDir, impl Store) {
+fn conversation() -> (support::Home, impl Store) {
     let (folder, store) = with_accounts(&["romeo", "juliet"]);
     let contacts = ["juliet@example.net/balcony", "juliet@example.net/chamber", "nurse@example.net"];
     for number in 1..=9 {

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use futures_util::TryFutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use rjabberd_storage::{DATABASE_FILE, OfflineLimits, OfflineMessage, Store};
-use support::{credentials, jid, nothing, open, seed, wait};
+use support::{credentials, jid, nothing, open_file, seed, wait};
 
 const FOLDER: &str = "RJABBERD_TEST_KILL_FOLDER";
 const ROUND: &str = "RJABBERD_TEST_KILL_ROUND";
@@ -41,7 +41,7 @@ fn what_was_answered_before_a_kill_is_there_after_it() {
     for round in 0..ROUNDS {
         run_and_kill("the_load", &folder, round, 40 + 53 * round, |words| learn(words, &mut known));
         check_integrity(&folder);
-        let store = open(&folder);
+        let store = open_file(&folder);
         for (account, known) in &mut known {
             let login = wait(store.load_login(&jid(account))).unwrap();
             let found = login.map(|login| seed(&login.credentials));
@@ -162,7 +162,7 @@ fn the_load() {
 #[test]
 fn a_message_that_was_taken_before_a_kill_waits_after_it_and_none_waits_twice() {
     let folder = tempfile::tempdir().unwrap();
-    wait(open(&folder).create_account(&jid(KEEPER), credentials(1))).unwrap();
+    wait(open_file(&folder).create_account(&jid(KEEPER), credentials(1))).unwrap();
     let (mut taken, mut forgotten) = (Vec::new(), 0);
     for round in 0..ROUNDS {
         run_and_kill("the_load_of_messages", &folder, round, 30 + 41 * round, |words| match words {
@@ -177,7 +177,7 @@ fn a_message_that_was_taken_before_a_kill_waits_after_it_and_none_waits_twice() 
             _ => false,
         });
         check_integrity(&folder);
-        let store = open(&folder);
+        let store = open_file(&folder);
         let waiting = wait(store.load_offline(&jid(KEEPER), 0, usize::MAX)).unwrap();
         let stanza = |message: &OfflineMessage| String::from_utf8(message.stanza.to_vec()).unwrap();
         let texts: Vec<String> = waiting.iter().map(stanza).collect();

@@ -5,17 +5,17 @@
 mod support;
 
 use bytes::Bytes;
-use rjabberd_storage::{DATABASE_FILE, OfflineLimits, OfflineMessage, SqliteStore, Store, StoreError};
-use support::{account, credentials, jid, nothing, open, profile, wait, with_accounts};
+use rjabberd_storage::{OfflineLimits, OfflineMessage, SqlStore, Store, StoreError};
+use support::{Home, account, credentials, jid, nothing, open, profile, wait, with_accounts};
 
 const LIMITS: OfflineLimits = OfflineLimits { messages_max: 100, bytes_max: 1_000_000 };
 
-fn append(store: &SqliteStore, name: &str, text: &str, limits: OfflineLimits) -> Result<(), StoreError> {
+fn append(store: &SqlStore, name: &str, text: &str, limits: OfflineLimits) -> Result<(), StoreError> {
     let taken_unix_ms = text.len() as i64;
     wait(store.append_offline(&account(name), Bytes::from(text.to_owned()), taken_unix_ms, limits, nothing()))
 }
 
-fn messages(store: &SqliteStore, name: &str) -> Vec<OfflineMessage> {
+fn messages(store: &SqlStore, name: &str) -> Vec<OfflineMessage> {
     wait(store.load_offline(&account(name), 0, usize::MAX)).unwrap()
 }
 
@@ -24,21 +24,21 @@ fn texts(messages: &[OfflineMessage]) -> Vec<&str> {
 }
 
 /// What the account's row says is there, and what is.
-fn sums(folder: &tempfile::TempDir, name: &str) -> [(i64, i64); 2] {
-    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    let pair = |sql: &str| connection.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+fn sums(home: &Home, name: &str) -> [String; 2] {
+    let pair = |sql: &str| home.table(&format!("{sql} WHERE localpart = '{name}'"))[0].clone();
     [
-        pair("SELECT offline_messages, offline_bytes FROM account WHERE localpart = ?1"),
+        pair("SELECT offline_messages, offline_bytes FROM account"),
         pair(
             "SELECT count(stanza), coalesce(sum(length(stanza)), 0) FROM account
-             LEFT JOIN offline_message ON account_id = id WHERE localpart = ?1",
+             LEFT JOIN offline_message ON account_id = id",
         ),
     ]
 }
 
 #[track_caller]
-fn check_sums(folder: &tempfile::TempDir, name: &str, expected: (i64, i64)) {
-    assert_eq!(sums(folder, name), [expected; 2]);
+fn check_sums(folder: &Home, name: &str, expected: (i64, i64)) {
+    let expected = format!("{}|{}", expected.0, expected.1);
+    assert_eq!(sums(folder, name), [expected.clone(), expected]);
 }
 
 #[test]

@@ -10,10 +10,10 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use rjabberd_storage::{RosterEdit, RosterEvent, SqliteStore, Store, StoreError, SubscriptionChange};
+use rjabberd_storage::{RosterEdit, RosterEvent, SqlStore, Store, StoreError, SubscriptionChange};
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::roster::{Act, Half, RosterItem};
-use support::{account, credentials, jid, nothing, profile, wait, with_accounts};
+use support::{Home, account, credentials, jid, nothing, profile, wait, with_accounts};
 
 const MANY: usize = 1_000;
 
@@ -22,7 +22,7 @@ fn change(from: &str, act: Act, to: &str) -> SubscriptionChange {
     SubscriptionChange { account: account(from), contact: account(to), is_here: true, act, stanza }
 }
 
-fn send(store: &SqliteStore, from: &str, act: Act, to: &str) -> Vec<String> {
+fn send(store: &SqlStore, from: &str, act: Act, to: &str) -> Vec<String> {
     told(wait(store.change_subscription(change(from, act, to), MANY, nothing())).unwrap())
 }
 
@@ -31,11 +31,11 @@ fn edit(contact: &BareJid, name: Option<&str>, groups: &[&str]) -> RosterEdit {
     RosterEdit { jid: contact.clone(), name: name.map(str::to_owned), groups }
 }
 
-fn set(store: &SqliteStore, user: &str, contact: &str) -> Result<Vec<RosterEvent>, StoreError> {
+fn set(store: &SqlStore, user: &str, contact: &str) -> Result<Vec<RosterEvent>, StoreError> {
     wait(store.set_roster_item(&account(user), edit(&account(contact), None, &[]), MANY, nothing()))
 }
 
-fn remove(store: &SqliteStore, user: &str, contact: &str) -> Vec<String> {
+fn remove(store: &SqlStore, user: &str, contact: &str) -> Vec<String> {
     told(wait(store.remove_roster_item(&account(user), &account(contact), nothing())).unwrap())
 }
 
@@ -78,7 +78,7 @@ fn told(events: Vec<RosterEvent>) -> Vec<String> {
 }
 
 /// What is in somebody's roster, as text.
-fn roster(store: &SqliteStore, user: &str) -> Vec<String> {
+fn roster(store: &SqlStore, user: &str) -> Vec<String> {
     let item = |item: &RosterItem| {
         let mark = if item.listed { "" } else { "(hidden) " };
         format!("{mark}{}: {}", name(&item.jid), state(item))
@@ -87,7 +87,7 @@ fn roster(store: &SqliteStore, user: &str) -> Vec<String> {
 }
 
 /// Romeo sees Juliet and Juliet sees Romeo.
-fn mutual() -> (tempfile::TempDir, SqliteStore) {
+fn mutual() -> (Home, SqlStore) {
     let (folder, store) = with_accounts(&["romeo", "juliet"]);
     send(&store, "romeo", Act::Subscribe, "juliet");
     send(&store, "juliet", Act::Subscribed, "romeo");

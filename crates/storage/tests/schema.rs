@@ -12,7 +12,7 @@ use rjabberd_storage::{
 use rjabberd_xmpp::roster::Half;
 use rjabberd_xmpp::sasl::{ClientId, KeyShape, ScramHash};
 use rusqlite::Connection;
-use support::{credentials, jid, nothing, open, profile, seed, wait};
+use support::{credentials, jid, nothing, open_file, profile, seed, wait};
 
 fn refusal(folder: &tempfile::TempDir) -> OpenError {
     let error = SqliteStore::open(folder.path(), SqliteOptions::default()).err().unwrap();
@@ -26,7 +26,7 @@ fn restore(schema: u32) -> (tempfile::TempDir, SqliteStore) {
     let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     database.execute_batch(&std::fs::read_to_string(fixture).unwrap()).unwrap();
     drop(database);
-    let store = open(&folder);
+    let store = open_file(&folder);
     (folder, store)
 }
 
@@ -40,7 +40,7 @@ fn the_accounts_of_each_released_schema_are_there_after_the_upgrade() {
         let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
         database.execute_batch(&std::fs::read_to_string(&fixture).unwrap()).unwrap();
         drop(database);
-        let store = open(&folder);
+        let store = open_file(&folder);
         for (account, expected, disabled) in
             [("romeo@example.net", 1, false), ("juliet@example.org", 2, true)]
         {
@@ -184,7 +184,7 @@ fn the_shapes_of_the_keys_of_each_older_schema_are_counted() {
 #[test]
 fn a_schema_newer_than_the_binary_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(&folder));
+    drop(open_file(&folder));
     let path = folder.path().join(DATABASE_FILE);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&path).unwrap();
@@ -234,7 +234,7 @@ fn a_store_in_no_folder_is_refused() {
 #[test]
 fn a_damaged_database_is_an_error_and_not_an_unknown_account() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
+    let store = open_file(&folder);
     wait(store.create_account(&jid("romeo@example.net"), credentials(1))).unwrap();
     let damage = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     damage.execute_batch("DELETE FROM scram_key").unwrap();

@@ -5,9 +5,7 @@
 mod support;
 
 use bytes::Bytes;
-use rjabberd_storage::{
-    DATABASE_FILE, LastActivity, OfflineLimits, RosterEdit, SqliteStore, Store, StoreError,
-};
+use rjabberd_storage::{LastActivity, OfflineLimits, RosterEdit, SqlStore, Store, StoreError};
 use rjabberd_xmpp::Jid;
 use support::{account, credentials, jid, nothing, open, profile, wait, with_accounts};
 
@@ -15,12 +13,12 @@ fn element(name: &str, namespace: &str, text: &str) -> (String, String, String) 
     (name.to_owned(), namespace.to_owned(), text.to_owned())
 }
 
-fn save(store: &SqliteStore, elements: &[(&str, &str, &str)], bytes_max: usize) -> Result<(), StoreError> {
+fn save(store: &SqlStore, elements: &[(&str, &str, &str)], bytes_max: usize) -> Result<(), StoreError> {
     let elements = elements.iter().map(|(name, namespace, text)| element(name, namespace, text)).collect();
     wait(store.save_private(&account("romeo"), elements, bytes_max))
 }
 
-fn private(store: &SqliteStore, user: &str, name: &str, namespace: &str) -> Option<String> {
+fn private(store: &SqlStore, user: &str, name: &str, namespace: &str) -> Option<String> {
     wait(store.load_private(&account(user), name, namespace)).unwrap()
 }
 
@@ -71,7 +69,7 @@ fn jids(texts: &[&str]) -> Vec<Jid> {
     texts.iter().map(|text| Jid::new(text).unwrap()).collect()
 }
 
-fn block(store: &SqliteStore, block: &[&str], unblock: Option<&[&str]>) -> Result<Vec<Jid>, StoreError> {
+fn block(store: &SqlStore, block: &[&str], unblock: Option<&[&str]>) -> Result<Vec<Jid>, StoreError> {
     let unblock = unblock.map(jids);
     wait(store.change_blocks(&account("romeo"), jids(block), unblock, 3, nothing()))
 }
@@ -144,11 +142,8 @@ fn a_successor_of_a_removed_account_inherits_nothing() {
     wait(store.save_activities(vec![(romeo.clone(), activity)])).unwrap();
     let before = profile(&store, "romeo");
     wait(store.remove_account(&romeo, nothing())).unwrap();
-    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     for table in ["roster_item", "offline_message", "private_element", "vcard", "block", "last_activity"] {
-        let count = format!("SELECT count(*) FROM {table}");
-        let rows: i64 = connection.query_row(&count, [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, 0, "{table}");
+        assert_eq!(folder.rows(table), 0, "{table}");
     }
     wait(store.create_account(&romeo, credentials(2))).unwrap();
     let after = profile(&store, "romeo");

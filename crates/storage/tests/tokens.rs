@@ -4,12 +4,12 @@
 
 mod support;
 
-use rjabberd_storage::{Answer, DATABASE_FILE, SqliteStore, Store, StoreError};
+use rjabberd_storage::{Answer, SqlStore, Store, StoreError};
 use rjabberd_xmpp::sasl::{
     ClientId, Credentials, DigestKey, FastToken, KeyShape, ScramHash, ScramKeys, TokenChange, TokenMechanism,
     TokenSlot, Tokens, UsedToken,
 };
-use support::{account, credentials, jid, keys, nothing, seed, wait, with_accounts};
+use support::{Home, account, credentials, jid, keys, nothing, seed, wait, with_accounts};
 use zeroize::Zeroizing;
 
 const CLIENT: ClientId = ClientId(7);
@@ -35,25 +35,25 @@ fn used(slot: TokenSlot, name: &str, count: u32) -> TokenChange {
     TokenChange { used: Some(UsedToken { slot, token }), ..TokenChange::default() }
 }
 
-fn change(store: &SqliteStore, client: ClientId, change: TokenChange) -> Answer<()> {
+fn change(store: &SqlStore, client: ClientId, change: TokenChange) -> Answer<()> {
     store.change_tokens(&account("romeo"), client, change, CLIENTS_MAX)
 }
 
-fn changed(store: &SqliteStore, order: TokenChange) {
+fn changed(store: &SqlStore, order: TokenChange) {
     wait(change(store, CLIENT, order)).unwrap();
 }
 
-fn conflicts(store: &SqliteStore, order: TokenChange) {
+fn conflicts(store: &SqlStore, order: TokenChange) {
     let result = wait(change(store, CLIENT, order));
     assert!(matches!(result, Err(StoreError::Conflict)), "{result:?}");
 }
 
-fn tokens(store: &SqliteStore, client: ClientId) -> Tokens {
+fn tokens(store: &SqlStore, client: ClientId) -> Tokens {
     wait(store.load_tokens(&account("romeo"), client)).unwrap().unwrap()
 }
 
 /// The names of the current and the fresh token of the client.
-fn names(store: &SqliteStore) -> (Option<String>, Option<String>) {
+fn names(store: &SqlStore) -> (Option<String>, Option<String>) {
     let name = |token: Option<FastToken>| token.map(|token| token.secret.to_string());
     let Tokens { current, fresh } = tokens(store, CLIENT);
     (name(current), name(fresh))
@@ -64,12 +64,7 @@ fn named(current: &str, fresh: &str) -> (Option<String>, Option<String>) {
     (name(current), name(fresh))
 }
 
-fn rows(folder: &tempfile::TempDir, table: &str) -> i64 {
-    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
-}
-
-fn romeo() -> (tempfile::TempDir, SqliteStore) {
+fn romeo() -> (Home, SqlStore) {
     with_accounts(&["romeo"])
 }
 
@@ -203,7 +198,7 @@ fn a_new_password_between_a_look_and_a_change_ends_the_token() {
         assert!(tokens(&store, CLIENT).fresh.is_some());
         way();
         conflicts(&store, used(TokenSlot::Fresh, "one", 0));
-        assert_eq!(rows(&folder, "fast_token"), 0);
+        assert_eq!(folder.rows("fast_token"), 0);
     }
     // What is left alone keeps them.
     changed(&store, issue(token("one", 0)));
@@ -218,9 +213,9 @@ fn a_removed_account_leaves_no_token_and_its_successor_has_none() {
     let with_digest = Credentials { digest: Some(digest), ..credentials(1) };
     wait(store.set_credentials(&account("romeo"), with_digest)).unwrap();
     changed(&store, issue(token("one", 0)));
-    assert_eq!((rows(&folder, "fast_token"), rows(&folder, "digest_key")), (1, 1));
+    assert_eq!((folder.rows("fast_token"), folder.rows("digest_key")), (1, 1));
     wait(store.remove_account(&account("romeo"), nothing())).unwrap();
-    assert_eq!((rows(&folder, "fast_token"), rows(&folder, "digest_key")), (0, 0));
+    assert_eq!((folder.rows("fast_token"), folder.rows("digest_key")), (0, 0));
     assert!(wait(store.load_tokens(&account("romeo"), CLIENT)).unwrap().is_none());
     let gone = wait(change(&store, CLIENT, used(TokenSlot::Fresh, "one", 0)));
     assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
@@ -275,7 +270,7 @@ fn tokens_that_ended_are_forgotten_in_pieces() {
     assert!(tokens(&store, ClientId(0)) == Tokens::default());
     assert_eq!(wait(store.expire_tokens(102, 10)).unwrap(), 1);
     assert_eq!(wait(store.expire_tokens(102, 10)).unwrap(), 0);
-    assert_eq!(rows(&folder, "fast_token"), 1);
+    assert_eq!(folder.rows("fast_token"), 1);
 }
 
 #[test]
@@ -353,19 +348,11 @@ fn keys_that_no_login_could_use_are_not_added() {
 }
 
 /// What a count of all keys says.
-fn counted(folder: &tempfile::TempDir) -> Vec<(String, String, u32, usize, u64)> {
-    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    let mut select = connection
-        .prepare(
-            "SELECT domain, hash, iterations, length(salt), count(*)
-             FROM scram_key JOIN account ON account.id = account_id GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
-        )
-        .unwrap();
-    let row = |row: &rusqlite::Row<'_>| {
-        let (salt, accounts): (u32, u32) = (row.get(3)?, row.get(4)?);
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, salt as usize, u64::from(accounts)))
-    };
-    select.query_map([], row).unwrap().map(Result::unwrap).collect()
+fn counted(home: &Home) -> Vec<String> {
+    home.table(
+        "SELECT domain, hash, iterations, length(salt), count(*)
+         FROM scram_key JOIN account ON account.id = account_id GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+    )
 }
 
 #[test]
@@ -377,7 +364,7 @@ fn the_shapes_of_keys_are_what_a_count_of_them_would_say() {
             for KeyShape { hash, iterations, salt_bytes, accounts } in wait(store.key_shapes(domain)).unwrap()
             {
                 let hash = hash.mechanism_name()["SCRAM-".len()..].to_lowercase();
-                shapes.push((domain.to_owned(), hash, iterations, salt_bytes, accounts));
+                shapes.push(format!("{domain}|{hash}|{iterations}|{salt_bytes}|{accounts}"));
             }
         }
         shapes.sort();

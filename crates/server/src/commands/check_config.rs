@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::{complain, say};
 use crate::certificate;
-use crate::config::{Config, Host, Listener, ListenerTls};
+use crate::config::{Config, Host, Listener, ListenerTls, StoreKind};
 
 /// Prints `OK` and what matters, or each fault on a line of its own.
 pub(crate) fn check_config(config: &Config) -> ExitCode {
@@ -33,6 +33,9 @@ fn describe(config: &Config) -> Vec<String> {
     lines.extend(config.hosts.iter().map(host));
     lines.extend(config.listeners.iter().map(listener));
     lines.push(format!("data: {}", config.data.display()));
+    if let StoreKind::Postgres(url) = &config.store {
+        lines.push(format!("store: PostgreSQL at {url}"));
+    }
     lines
 }
 
@@ -82,5 +85,9 @@ mod tests {
                 "data: /d",
             ]
         );
+        std::fs::write(&file, "store = \"postgres://u:hush@db.example/chat\"\n").unwrap();
+        let config = load(Sources { file: Some(file), ..Sources::default() }).unwrap();
+        let lines = describe(&config);
+        assert_eq!(lines.last().unwrap(), "store: PostgreSQL at db.example:5432/chat");
     }
 }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rjabberd_storage::{DataFolder, DataFolderError, SqliteOptions, SqliteStore};
+use rjabberd_storage::{DataFolder, DataFolderError};
 use tokio::time::{Instant, sleep};
 
 use super::CommandError;
 use crate::accounts::{Accounts, NoSessions, Operations, ThreadPerJob};
 use crate::config::Config;
 use crate::control::Client;
+use crate::opening;
 use crate::start_error::StartError;
 
 /// How long a server that has just taken the lock may need until it answers.
@@ -51,7 +52,7 @@ pub(super) async fn reach(config: &Config) -> Result<Reached, CommandError> {
 }
 
 fn in_store(config: &Config, folder: DataFolder) -> Result<Reached, StartError> {
-    let store = SqliteStore::open(folder.path(), SqliteOptions::default())?;
+    let store = opening::store(&config.store, &folder)?;
     let accounts = Accounts::new(config, Arc::new(store), Arc::new(ThreadPerJob), Arc::new(NoSessions));
     Ok(Reached { operations: Box::new(accounts), _folder: Some(folder) })
 }

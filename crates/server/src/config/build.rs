@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rjabberd_im::{ArchiveRules, PepSettings};
-use rjabberd_storage::{ArchiveOtherwise, OfflineLimits};
+use rjabberd_storage::{ArchiveOtherwise, OfflineLimits, PostgresUrl};
 use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::TlsVersion;
 
@@ -70,13 +70,18 @@ fn data(values: &mut Values) -> std::path::PathBuf {
 }
 
 fn store(values: &mut Values) -> StoreKind {
-    if let Some(found) = values.text(&["store"])
-        && found.value != "sqlite"
-    {
-        // The value is a secret and is not repeated.
-        let is_postgres = found.value.starts_with("postgres:") || found.value.starts_with("postgresql:");
-        let text = if is_postgres { "PostgreSQL is not supported yet" } else { "unknown store" };
-        values.fault_in(&found, &format!("{text}: write \"sqlite\""));
+    let Some(found) = values.text(&["store"]) else { return StoreKind::Sqlite };
+    // The value is a secret and is not repeated.
+    if PostgresUrl::is_meant(&found.value) {
+        match PostgresUrl::parse(&found.value) {
+            Ok(url) => return StoreKind::Postgres(url),
+            Err(error) => values.fault_in(&found, &error.to_string()),
+        }
+    } else if found.value != "sqlite" {
+        values.fault_in(
+            &found,
+            "unknown store: write \"sqlite\" or \"postgres://user:password@host/database\"",
+        );
     }
     StoreKind::Sqlite
 }

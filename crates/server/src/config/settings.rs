@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rjabberd_im::ContactAddresses;
+use rjabberd_storage::PostgresUrl;
 use rjabberd_xmpp::management::Window;
 use rjabberd_xmpp::sasl::{KeyPlan, Mechanism, ScramHash, TlsVersion};
 
@@ -99,10 +100,12 @@ pub struct CertificateFiles {
 }
 
 /// The kinds of store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// SQLite in the data folder.
     Sqlite,
+    /// A database on a PostgreSQL server.
+    Postgres(PostgresUrl),
 }
 
 /// One client listener.

@@ -226,8 +226,9 @@ fn what_does_not_fit_together_is_refused() {
          PLAIN, DIGEST-MD5, ANONYMOUS: did you mean \"SCRAM-SHA-256\"?",
     );
     check(
-        "store = \"postgres://u:hush@h/d\"\n",
-        "1: store: PostgreSQL is not supported yet: write \"sqlite\"",
+        "store = \"postgres://u:hush@h:hush/d\"\n",
+        "1: store: the store's URL cannot be used: it is no such URL; it is \
+         postgres://user:password@host:port/database, with %XX for special characters",
     );
 }
 
@@ -285,8 +286,14 @@ fn a_secret_may_stand_in_a_file_and_is_never_repeated() {
     std::fs::write(&secret, "mysql://u:hush@h/d").unwrap();
     assert_eq!(
         load_text("", &[("RJABBERD_STORE_FILE", name)]).unwrap_err(),
-        ["RJABBERD_STORE_FILE: unknown store: write \"sqlite\""]
+        [
+            "RJABBERD_STORE_FILE: unknown store: write \"sqlite\" or \"postgres://user:password@host/database\""
+        ]
     );
+    std::fs::write(&secret, "postgres://u:hush@db.example/d\n").unwrap();
+    let config = load_text("", &[("RJABBERD_STORE_FILE", name)]).unwrap();
+    assert!(matches!(&config.store, StoreKind::Postgres(url) if url.to_string() == "db.example:5432/d"));
+    assert!(!format!("{config:?}").contains("hush"));
     assert_eq!(
         load_text("store = \"sqlite\"\nstore_file = \"x\"\n", &[]).unwrap_err(),
         ["rjabberd.toml:2: store_file: store is given too: keep one of the two"]

@@ -34,6 +34,8 @@ use queue::{Output, Queue};
 
 /// Crates of others that tell more at debug than anybody asked for; shown if they are named in `log.level`.
 const QUIET: [&str; 5] = ["rustls", "mio", "tokio", "actix", "want"];
+/// Crates that show at debug what nobody may see, whatever `log.level` says: the values of every statement.
+const SECRETIVE: [&str; 2] = ["tokio_postgres", "postgres_protocol"];
 /// How long the end of the process waits for the last lines to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -147,11 +149,15 @@ impl Write for Lines {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.inner.enabled(metadata)
+        let tells_secrets = metadata.level() > log::Level::Info
+            && SECRETIVE.iter().any(|name| metadata.target().starts_with(name));
+        !tells_secrets && self.inner.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.inner.log(record);
+        if self.enabled(record.metadata()) {
+            self.inner.log(record);
+        }
     }
 
     fn flush(&self) {
@@ -200,5 +206,12 @@ mod tests {
     fn other_peoples_crates_are_quiet_unless_they_are_named() {
         assert!(!is_shown(&logger("debug"), "rustls::server", log::Level::Debug));
         assert!(is_shown(&logger("debug,rustls=debug"), "rustls::server", log::Level::Debug));
+    }
+
+    #[test]
+    fn nobody_can_ask_for_the_values_of_statements() {
+        let logger = logger("trace,tokio_postgres=trace,tokio_postgres::query=debug");
+        assert!(!is_shown(&logger, "tokio_postgres::query", log::Level::Debug));
+        assert!(is_shown(&logger, "tokio_postgres::connection", log::Level::Info));
     }
 }

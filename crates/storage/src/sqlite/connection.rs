@@ -1,28 +1,16 @@
-//! Connections to the database file: how they are set up, and when one is thrown away.
+//! Connections to the database file: how they are set up.
 //!
 //! Invariant: only [`create`] makes a database. A file that vanished under a running server is an error, never an
 //! empty database that forgot its accounts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::StoreError;
-use crate::metrics::StoreMetrics;
-
 /// How long a statement waits for another process (a backup tool, somebody's shell) to let go.
 const BUSY_MAX: Duration = Duration::from_secs(1);
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Reading and writing.
-    Write,
-    /// Reading only.
-    Read,
-}
 
 /// Opens the database, and makes it if there is none.
 pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
@@ -59,41 +47,14 @@ pub(super) fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA secure_delete = FAST", [], |_| Ok(()))
 }
 
-/// The connection of one thread: opened when it is needed, and opened anew after a fault.
-pub(super) struct Held {
-    path: PathBuf,
-    access: Access,
-    connection: Option<Connection>,
-    was_open: bool,
+/// Opens a database that is there, for reading and writing.
+pub(super) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    prepare_writer(&connection)?;
+    Ok(connection)
 }
 
-impl Held {
-    pub(super) fn new(path: PathBuf, access: Access, connection: Option<Connection>) -> Held {
-        let was_open = connection.is_some();
-        Held { path, access, connection, was_open }
-    }
-
-    /// The connection, opened if there is none.
-    pub(super) fn get(&mut self, metrics: &StoreMetrics) -> Result<&Connection, StoreError> {
-        if self.connection.is_none() {
-            let connection = match self.access {
-                Access::Write => {
-                    let connection = open(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-                    prepare_writer(&connection)?;
-                    connection
-                }
-                Access::Read => open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
-            };
-            if std::mem::replace(&mut self.was_open, true) {
-                metrics.reopened();
-            }
-            self.connection = Some(connection);
-        }
-        self.connection.as_ref().ok_or(StoreError::Unavailable("there is no connection"))
-    }
-
-    /// Closes the connection; the next operation opens one anew.
-    pub(super) fn discard(&mut self) {
-        self.connection = None;
-    }
+/// Opens a database that is there, for reading only.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }

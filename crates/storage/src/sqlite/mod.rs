@@ -1,62 +1,32 @@
-//! [`Store`] on an embedded SQLite database: one thread that writes in groups, a few that read.
+//! A [`SqlStore`] in a file: an embedded SQLite database.
 //!
-//! Entry points: [`SqliteStore::open`] (files, [`migrate`]), then each of the [`operations`] goes through a [`queue`] to
-//! the [`writer`] or a [`reader`], which runs a function of its subject ([`accounts`], [`rosters`], [`offline`]...). No
-//! caller ever waits for the disk: it has a future, and a full queue refuses at once; what was read lately is in a
-//! [`cache`]. Why rusqlite: `docs/decisions/0002-store.md`.
+//! Entry point: [`SqlStore::open`] (files, [`migrate`]). What is done with it, and by which thread, is
+//! [`sql`](crate::sql)'s. Why rusqlite: `docs/decisions/0002-store.md`.
 
-mod accounts;
-mod activity;
-mod archive;
-mod blocks;
-mod cache;
 mod connection;
 mod migrate;
-mod offline;
-mod operations;
-mod pep;
-mod private;
-mod profiles;
-mod push;
-mod queue;
-mod reader;
-mod roster_items;
-mod rosters;
 #[cfg(test)]
 mod tests;
-mod tokens;
-mod vcards;
-mod writer;
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use rusqlite::Connection;
-
-use self::cache::{Cache, Caches, Changes};
-use self::connection::{Access, Held};
-use self::queue::Queue;
-use self::reader::Reader;
-use self::writer::Writer;
-use crate::error::{OpenError, StoreError};
+use crate::error::OpenError;
 use crate::folder;
-use crate::metrics::StoreMetrics;
-use crate::store::{Answer, Follow};
+use crate::sql::connection::Connection;
+use crate::sql::held::Held;
+use crate::sql::{SECRET_BYTES, SqlStore, Work, accounts};
 
 /// Name of the database in the data folder.
 pub const DATABASE_FILE: &str = "rjabberd.sqlite";
 
-/// Bytes of the server's secret.
-const SECRET_BYTES: usize = 32;
+/// A store in a file.
+pub type SqliteStore = SqlStore;
 
-/// How a [`SqliteStore`] works.
+/// How a store in a file works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// Most operations that wait for the writer, and as many again for the readers; the next one is refused.
@@ -86,152 +56,32 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Accounts, and what belongs to them, in `rjabberd.sqlite`. The folder is to be held by a [`DataFolder`](crate::DataFolder) for as long.
-///
-/// Dropping it closes it.
-pub struct SqliteStore {
-    writes: Arc<Queue>,
-    reads: Arc<Queue>,
-    metrics: Arc<StoreMetrics>,
-    caches: Arc<Caches>,
-    deadline: Duration,
-    threads: Mutex<Threads>,
-}
-
-#[derive(Default)]
-struct Threads {
-    readers: Vec<JoinHandle<()>>,
-    writer: Option<JoinHandle<()>>,
-}
-
-impl SqliteStore {
-    /// Opens the database in `folder`, makes it if there is none, and migrates it if it is older. Blocks.
-    pub fn open(folder: &Path, options: SqliteOptions) -> Result<SqliteStore, OpenError> {
+impl SqlStore {
+    /// Opens the database `rjabberd.sqlite` in `folder`, makes it if there is none, and migrates it if it is older. The
+    /// folder is to be held by a [`DataFolder`](crate::DataFolder) for as long. Blocks.
+    pub fn open(folder: &Path, options: SqliteOptions) -> Result<SqlStore, OpenError> {
         let path = folder.join(DATABASE_FILE);
         let connection = open_database(&path)?;
-        let metrics = Arc::new(StoreMetrics::default());
-        let store = SqliteStore {
-            writes: Queue::new(options.queue_max),
-            reads: Queue::new(options.queue_max),
-            metrics: Arc::clone(&metrics),
-            caches: Arc::new(Caches {
-                logins: Cache::new(options.logins_bytes_max),
-                profiles: Cache::new(options.profiles_bytes_max),
-            }),
-            deadline: options.deadline,
-            threads: Mutex::default(),
-        };
-        let mut writer = Writer {
-            queue: Arc::clone(&store.writes),
-            metrics: Arc::clone(&metrics),
-            held: Held::new(path.clone(), Access::Write, Some(connection)),
+        let work = Work {
+            queue_max: options.queue_max,
             group_max: options.group_max,
+            deadline: options.deadline,
+            // Nobody else is asked; a statement that waits for a lock has a limit of its own.
+            run_max: options.deadline,
+            logins_bytes_max: options.logins_bytes_max,
+            profiles_bytes_max: options.profiles_bytes_max,
         };
-        // From here on an error drops `store`, which ends the threads that were started.
-        store.threads.lock().writer = Some(start("store-writer".to_owned(), move || writer.run())?);
-        for number in 0..options.readers.max(1) {
-            let mut reader = Reader {
-                queue: Arc::clone(&store.reads),
-                metrics: Arc::clone(&metrics),
-                held: Held::new(path.clone(), Access::Read, None),
-            };
-            let thread = start(format!("store-reader-{number}"), move || reader.run())?;
-            store.threads.lock().readers.push(thread);
-        }
-        Ok(store)
-    }
-
-    /// The counters; they stay readable after the store is closed.
-    pub fn metrics(&self) -> Arc<StoreMetrics> {
-        Arc::clone(&self.metrics)
-    }
-
-    /// Takes nothing more, does and answers what is queued, and closes the files. Blocks. Doing it twice is harmless.
-    pub fn close(&self) {
-        self.reads.close();
-        self.writes.close_to_callers();
-        let mut threads = self.threads.lock();
-        // A thread's panic was logged where it happened.
-        threads.readers.drain(..).for_each(|thread| drop(thread.join()));
-        // The writer last: its connection is the one that can put the log into the database and remove it.
-        self.writes.close();
-        threads.writer.take().into_iter().for_each(|thread| drop(thread.join()));
-    }
-
-    fn read<T, F>(&self, work: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        self.reads.ask(&self.metrics.reads, 1, Instant::now() + self.deadline, work, |result| result)
-    }
-
-    fn write<T, F>(&self, weight: usize, work: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work, |result| result)
-    }
-
-    /// A write that notes which accounts it changes, and that is followed. The notes are held from before the commit
-    /// until after it; then it is followed, then answered.
-    fn change<T, F>(&self, weight: usize, follow: Option<Follow<T>>, work: F) -> Answer<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection, &mut Changes) -> Result<T, StoreError> + Send + 'static,
-    {
-        let (caches, metrics) = (Arc::clone(&self.caches), Arc::clone(&self.metrics));
-        let work = move |connection: &Connection| {
-            let mut changes = Changes::new(caches);
-            let done = work(connection, &mut changes)?;
-            Ok((done, changes))
+        let beside = path.clone();
+        let reopen = move || Ok(Connection::Sqlite(connection::open_writer(&beside)?));
+        let writer = Held::new(Box::new(reopen), Some(connection), false);
+        let reader = || {
+            let path = path.clone();
+            let open = move || Ok(Connection::Sqlite(connection::open_reader(&path)?));
+            Held::new(Box::new(open), None, false)
         };
-        let finish = move |result: Result<(T, Changes), StoreError>| {
-            let result = result.map(|(done, _changes)| done);
-            if let Some(follow) = follow {
-                follow_result(&metrics, follow, &result);
-            }
-            result
-        };
-        self.writes.ask(&self.metrics.writes, weight, Instant::now() + self.deadline, work, finish)
+        let readers = (0..options.readers.max(1)).map(|_| reader()).collect();
+        Ok(SqlStore::start(&work, writer, readers)?)
     }
-
-    /// Refuses a change that nobody needs to try.
-    fn refuse<T: Send + 'static>(&self, follow: Option<Follow<T>>, error: StoreError) -> Answer<T> {
-        let result = Err(error);
-        if let Some(follow) = follow {
-            follow_result(&self.metrics, follow, &result);
-        }
-        answered(result)
-    }
-}
-
-/// Whatever the one who follows does, the store's thread goes on.
-fn follow_result<T>(metrics: &StoreMetrics, follow: Follow<T>, result: &Result<T, StoreError>) {
-    if catch_unwind(AssertUnwindSafe(|| follow(result))).is_err() {
-        metrics.panicked();
-        log::error!("what follows a change panicked; the store goes on");
-    }
-}
-
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// Starts a thread that outlives a panic of its work: what it held is answered by the drop, and it goes on.
-fn start(name: String, mut work: impl FnMut() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.clone()).spawn(move || {
-        while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-            log::error!("{name}: a panic outside of an operation; the thread goes on");
-        }
-    })
-}
-
-fn answered<T: Send + 'static>(result: Result<T, StoreError>) -> Answer<T> {
-    Box::pin(std::future::ready(result))
 }
 
 /// Opens, or makes, the database and brings it up to date.
@@ -242,7 +92,9 @@ fn open_database(path: &Path) -> Result<Connection, OpenError> {
     migrate::found_schema(&connection, path, migrate::MIGRATIONS.len())?;
     connection::prepare_writer(&connection).map_err(sqlite)?;
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
-    accounts::make_server_secret(&connection, &crate::random::bytes(SECRET_BYTES)?).map_err(sqlite)?;
+    let connection = Connection::Sqlite(connection);
+    accounts::make_server_secret(&connection, &crate::random::bytes(SECRET_BYTES)?)
+        .map_err(|error| OpenError::Unprepared { path: path.to_owned(), error })?;
     Ok(connection)
 }
 

@@ -5,17 +5,24 @@ mod following;
 mod plans;
 mod remembering;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{Credentials, ScramHash, ScramKeys};
 use zeroize::Zeroizing;
 
-use super::accounts::Key;
-use super::queue::{Job, Ran};
 use super::*;
-use crate::store::Store;
+use crate::error::StoreError;
+use crate::sql::accounts::Key;
+use crate::sql::queue::{Job, Ran};
+use crate::sql::{
+    activity, archive, blocks, offline, pep, private, profiles, push, roster_items, tokens, vcards,
+};
+use crate::store::{Answer, Store};
 
 fn jid(name: &str) -> BareJid {
     BareJid::new(&format!("{name}@example.net")).unwrap()
@@ -174,7 +181,7 @@ fn a_lost_transaction_fails_all_that_ran_in_it_and_nothing_else() {
     let before = store.create_account(&jid("before"), credentials());
     let conflict = store.create_account(&jid("before"), credentials());
     let losing: Answer<()> = store.write(1, |connection| {
-        connection.execute_batch("ROLLBACK")?;
+        connection.sqlite().execute_batch("ROLLBACK")?;
         Err(StoreError::Io(Arc::new(io::Error::other("the disk is gone"))))
     });
     let after = store.create_account(&jid("after"), credentials());
@@ -293,8 +300,8 @@ fn a_full_disk_is_an_error_and_passes() {
     let (_folder, store) = new_store();
     wait(store.create_account(&jid("romeo"), credentials()));
     wait(store.write(1, |connection| {
-        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        let pages: i64 = connection.sqlite().query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        connection.sqlite().query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
     }));
     let batch: Vec<_> = (0..500).map(|n| (jid(&format!("u{n}")), credentials())).collect();
@@ -310,7 +317,7 @@ fn a_full_disk_is_an_error_and_passes() {
 #[test]
 fn a_read_only_database_is_an_error_and_passes() {
     let (_folder, store) = new_store();
-    wait(store.write(1, |connection| Ok(connection.pragma_update(None, "query_only", true)?)));
+    wait(store.write(1, |connection| Ok(connection.sqlite().pragma_update(None, "query_only", true)?)));
     let result = ask(store.create_account(&jid("romeo"), credentials()));
     let Err(StoreError::Io(cause)) = result else { panic!("{result:?}") };
     assert!(cause.to_string().contains("readonly"), "{cause}");
@@ -336,7 +343,7 @@ fn a_database_that_vanished_is_an_error_and_never_made_anew() {
 #[test]
 fn a_database_that_another_process_holds_is_unavailable_and_then_available() {
     let (folder, store) = new_store();
-    let other = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let other = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let result = ask(store.create_account(&jid("romeo"), credentials()));
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
@@ -352,6 +359,7 @@ fn the_writer_syncs_each_commit_and_heeds_foreign_keys() {
         let pragmas = wait(store.write(1, |connection| {
             let pragma = |name: &str| {
                 connection
+                    .sqlite()
                     .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
             };
             Ok((pragma("journal_mode")?, pragma("synchronous")?, pragma("foreign_keys")?))
@@ -406,7 +414,7 @@ fn a_backup_is_made_before_an_older_database_is_migrated() {
     let failed = migrate::migrate(&mut connection, &path, &migrations);
     // STRICT wants a type: the migration fails as a whole, behind its backup.
     assert!(matches!(failed, Err(OpenError::Migration { .. })), "{failed:?}");
-    let names = |connection: &Connection, name: &str| -> i64 {
+    let names = |connection: &rusqlite::Connection, name: &str| -> i64 {
         connection
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0))
             .unwrap()

@@ -66,7 +66,7 @@ fn a_change_is_followed_after_its_commit_and_before_its_answer() {
         0,
         LIMITS,
         Box::new(move |_| {
-            let other = Connection::open(path).unwrap();
+            let other = rusqlite::Connection::open(path).unwrap();
             let count = other.query_row("SELECT count(*) FROM offline_message", [], |row| row.get(0));
             entered.send(count.unwrap()).unwrap();
             left.recv().unwrap();
@@ -145,7 +145,7 @@ fn a_change_whose_transaction_was_lost_is_followed_as_not_done() {
     let gate = Gate::closed(&store);
     let before = append(&store, "romeo", &log);
     let losing: Answer<()> = store.write(1, |connection| {
-        connection.execute_batch("ROLLBACK")?;
+        connection.sqlite().execute_batch("ROLLBACK")?;
         Err(StoreError::Io(Arc::new(io::Error::other("the disk is gone"))))
     });
     let after = append(&store, "romeo", &log);

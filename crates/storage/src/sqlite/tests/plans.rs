@@ -5,7 +5,7 @@ use super::*;
 fn plan(store: &SqliteStore, sql: &str) -> String {
     let explain = format!("EXPLAIN QUERY PLAN {sql}");
     wait(store.read(move |connection| {
-        let mut explain = connection.prepare(&explain)?;
+        let mut explain = connection.sqlite().prepare(&explain)?;
         let values = vec![1; explain.parameter_count()];
         let mut rows = explain.query(rusqlite::params_from_iter(values))?;
         let mut plan = String::new();
@@ -108,7 +108,7 @@ fn no_statement_scans_a_table_or_sorts() {
 fn the_rows_of_an_account_are_found_by_an_index() {
     let (_folder, store) = new_store();
     let tables: Vec<String> = wait(store.read(|connection| {
-        let mut select = connection.prepare(
+        let mut select = connection.sqlite().prepare(
             "SELECT tables.name FROM sqlite_schema AS tables, pragma_foreign_key_list(tables.name)
              WHERE tables.type = 'table' AND \"table\" = 'account'",
         )?;

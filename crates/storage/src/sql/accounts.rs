@@ -1,9 +1,10 @@
 //! The statements behind the account operations. Each function runs inside a transaction that its caller commits, and
 //! decides nothing about threads, groups or answers.
 
+use super::connection::{Connection, OptionalExtension, Row};
+use super::value::params;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{Credentials, DigestKey, KeyShape, ScramHash, ScramKeys};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::tokens;
@@ -14,21 +15,21 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The address of an account as the table has it.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) domain: String,
-    pub(super) localpart: String,
+pub(crate) struct Key {
+    pub(crate) domain: String,
+    pub(crate) localpart: String,
 }
 
 impl Key {
     /// `None` for an address without a local part, which is no account.
-    pub(super) fn new(account: &BareJid) -> Option<Key> {
+    pub(crate) fn new(account: &BareJid) -> Option<Key> {
         let localpart = account.node()?.as_str().to_owned();
         Some(Key { domain: account.domain().as_str().to_owned(), localpart })
     }
 }
 
 /// Refuses keys that no login could use, before they replace good ones.
-pub(super) fn check(account: &BareJid, credentials: &Credentials) -> Result<()> {
+pub(crate) fn check(account: &BareJid, credentials: &Credentials) -> Result<()> {
     if credentials.keys.is_empty() {
         return refuse(account, "there are none");
     }
@@ -40,7 +41,7 @@ fn refuse(account: &BareJid, why: &str) -> Result<()> {
 }
 
 /// The same for keys that stand beside others.
-pub(super) fn check_added(account: &BareJid, credentials: &Credentials) -> Result<()> {
+pub(crate) fn check_added(account: &BareJid, credentials: &Credentials) -> Result<()> {
     let refuse = |why: &str| refuse(account, why);
     for (index, keys) in credentials.keys.iter().enumerate() {
         let length = key_length(keys.hash);
@@ -80,7 +81,7 @@ fn hash_named(name: &str) -> Option<ScramHash> {
     [ScramHash::Sha1, ScramHash::Sha256, ScramHash::Sha512].into_iter().find(|hash| hash_name(*hash) == name)
 }
 
-pub(super) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Login>> {
+pub(crate) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Login>> {
     let mut select = connection.prepare_cached(
         "SELECT account.disabled, scram_key.hash, scram_key.iterations, scram_key.salt, scram_key.stored_key,
                 scram_key.server_key, digest_key.key
@@ -88,9 +89,9 @@ pub(super) fn load_login(connection: &Connection, key: &Key) -> Result<Option<Lo
               LEFT JOIN digest_key ON digest_key.account_id = account.id
          WHERE account.domain = ?1 AND account.localpart = ?2",
     )?;
-    let mut rows = select.query([&key.domain, &key.localpart])?;
+    let mut rows = select.query(params![&key.domain, &key.localpart])?;
     let mut login: Option<Login> = None;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         if login.is_none() {
             let digest = digest_key(row)?;
             let credentials = Credentials { keys: Vec::new(), digest };
@@ -115,7 +116,7 @@ fn digest_key(row: &Row<'_>) -> Result<Option<DigestKey>> {
 }
 
 fn scram_keys(row: &Row<'_>) -> Result<Option<ScramKeys>> {
-    let Some(hash) = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)? else {
+    let Some(hash) = row.get_ref(1)?.as_str_or_null()? else {
         return Ok(None);
     };
     let hash = hash_named(hash).ok_or_else(|| StoreError::damaged("a key has an unknown hash"))?;
@@ -132,18 +133,18 @@ fn scram_keys(row: &Row<'_>) -> Result<Option<ScramKeys>> {
     Ok(Some(keys))
 }
 
-pub(super) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
+pub(crate) fn exists(connection: &Connection, key: &Key) -> Result<bool> {
     Ok(find(connection, key)?.is_some())
 }
 
-pub(super) const FIND: &str = "SELECT id FROM account WHERE domain = ?1 AND localpart = ?2";
+pub(crate) const FIND: &str = "SELECT id FROM account WHERE domain = ?1 AND localpart = ?2";
 
-pub(super) fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
+pub(crate) fn find(connection: &Connection, key: &Key) -> Result<Option<i64>> {
     let mut select = connection.prepare_cached(FIND)?;
-    Ok(select.query_row([&key.domain, &key.localpart], |row| row.get(0)).optional()?)
+    select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()
 }
 
-pub(super) fn create(
+pub(crate) fn create(
     connection: &Connection,
     key: &Key,
     credentials: &Credentials,
@@ -151,28 +152,26 @@ pub(super) fn create(
 ) -> Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO account (domain, localpart, created_unix_s, credentials_set_unix_s) VALUES (?1, ?2, ?3, ?3)
-         ON CONFLICT (domain, localpart) DO NOTHING",
+         ON CONFLICT (domain, localpart) DO NOTHING RETURNING id",
     )?;
-    if insert.execute(params![key.domain, key.localpart, now_unix_s])? == 0 {
-        return Err(StoreError::Conflict);
-    }
-    insert_keys(connection, connection.last_insert_rowid(), credentials)
+    let id = insert.query_row(params![key.domain, key.localpart, now_unix_s], |row| row.get(0)).optional()?;
+    insert_keys(connection, id.ok_or(StoreError::Conflict)?, credentials)
 }
 
 /// Replaces all keys: the old password works by no mechanism any more, and neither does what was given out for it.
-pub(super) fn set_credentials(
+pub(crate) fn set_credentials(
     connection: &Connection,
     key: &Key,
     credentials: &Credentials,
     now_unix_s: i64,
 ) -> Result<()> {
     let id = find(connection, key)?.ok_or(StoreError::NotFound)?;
-    connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1")?.execute([id])?;
-    connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.execute([id])?;
+    connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1")?.run(params![id])?;
+    connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.run(params![id])?;
     tokens::end_all(connection, id)?;
     connection
         .prepare_cached("UPDATE account SET credentials_set_unix_s = ?2 WHERE id = ?1")?
-        .execute([id, now_unix_s])?;
+        .run(params![id, now_unix_s])?;
     insert_keys(connection, id, credentials)
 }
 
@@ -182,7 +181,7 @@ fn insert_keys(connection: &Connection, id: i64, credentials: &Credentials) -> R
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for keys in &credentials.keys {
-        insert.execute(params![
+        insert.run(params![
             id,
             hash_name(keys.hash),
             keys.iterations,
@@ -194,13 +193,13 @@ fn insert_keys(connection: &Connection, id: i64, credentials: &Credentials) -> R
     if let Some(DigestKey(key)) = &credentials.digest {
         connection
             .prepare_cached("INSERT INTO digest_key (account_id, key) VALUES (?1, ?2)")?
-            .execute(params![id, key.as_slice()])?;
+            .run(params![id, key.as_slice()])?;
     }
     Ok(())
 }
 
 /// Adds keys, in the place of those for the same hash; `witness` says which password they are of.
-pub(super) fn add_keys(
+pub(crate) fn add_keys(
     connection: &Connection,
     key: &Key,
     witness: &ScramKeys,
@@ -215,10 +214,10 @@ pub(super) fn add_keys(
     let mut delete =
         connection.prepare_cached("DELETE FROM scram_key WHERE account_id = ?1 AND hash = ?2")?;
     for keys in &credentials.keys {
-        delete.execute(params![id, hash_name(keys.hash)])?;
+        delete.run(params![id, hash_name(keys.hash)])?;
     }
     if credentials.digest.is_some() {
-        connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.execute([id])?;
+        connection.prepare_cached("DELETE FROM digest_key WHERE account_id = ?1")?.run(params![id])?;
     }
     insert_keys(connection, id, credentials)
 }
@@ -226,33 +225,33 @@ pub(super) fn add_keys(
 /// Most shapes of keys that are told of.
 const SHAPES_MAX: u32 = 1_000;
 
-pub(super) const SHAPES: &str = "
+pub(crate) const SHAPES: &str = "
     SELECT hash, iterations, salt_bytes, accounts FROM key_shape WHERE domain = ?1
     ORDER BY accounts DESC, hash, iterations, salt_bytes LIMIT ?2";
 
 /// Which keys the accounts of a domain have, the most common first.
-pub(super) fn key_shapes(connection: &Connection, domain: &str) -> Result<Vec<KeyShape>> {
+pub(crate) fn key_shapes(connection: &Connection, domain: &str) -> Result<Vec<KeyShape>> {
     let mut select = connection.prepare_cached(SHAPES)?;
     let mut rows = select.query(params![domain, SHAPES_MAX])?;
     let mut shapes = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         let hash: String = row.get(0)?;
         shapes.push(KeyShape {
             hash: hash_named(&hash).ok_or_else(|| StoreError::damaged("a key has an unknown hash"))?,
             iterations: row.get(1)?,
-            salt_bytes: row.get::<_, u32>(2)? as usize,
-            accounts: u64::from(row.get::<_, u32>(3)?),
+            salt_bytes: row.get::<u32>(2)? as usize,
+            accounts: u64::from(row.get::<u32>(3)?),
         });
     }
     Ok(shapes)
 }
 
-pub(super) fn remove(connection: &Connection, key: &Key) -> Result<()> {
+pub(crate) fn remove(connection: &Connection, key: &Key) -> Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM account WHERE domain = ?1 AND localpart = ?2")?;
-    found(delete.execute([&key.domain, &key.localpart])?)
+    found(delete.execute(params![&key.domain, &key.localpart])?)
 }
 
-pub(super) fn set_disabled(connection: &Connection, key: &Key, disabled: bool) -> Result<()> {
+pub(crate) fn set_disabled(connection: &Connection, key: &Key, disabled: bool) -> Result<()> {
     let mut update =
         connection.prepare_cached("UPDATE account SET disabled = ?3 WHERE domain = ?1 AND localpart = ?2")?;
     found(update.execute(params![key.domain, key.localpart, disabled])?)?;
@@ -269,7 +268,7 @@ fn found(changed: usize) -> Result<()> {
 }
 
 /// A page of accounts behind `after`, found by the index: the cost is that of the page, wherever it lies.
-pub(super) fn list(
+pub(crate) fn list(
     connection: &Connection,
     domain: Option<&str>,
     after: Option<&Key>,
@@ -287,17 +286,17 @@ pub(super) fn list(
         Some(domain) => select.query(params![limit, domain, after_localpart])?,
     };
     let mut accounts = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         accounts.push(account(row)?);
     }
     Ok(accounts)
 }
 
-pub(super) const LIST_ALL: &str = "
+pub(crate) const LIST_ALL: &str = "
     SELECT domain, localpart, disabled, created_unix_s, credentials_set_unix_s FROM account
     WHERE (domain, localpart) > (?2, ?3) ORDER BY domain, localpart LIMIT ?1";
 
-pub(super) const LIST_DOMAIN: &str = "
+pub(crate) const LIST_DOMAIN: &str = "
     SELECT domain, localpart, disabled, created_unix_s, credentials_set_unix_s FROM account
     WHERE domain = ?2 AND localpart > ?3 ORDER BY domain, localpart LIMIT ?1";
 
@@ -311,14 +310,14 @@ fn account(row: &Row<'_>) -> Result<Account> {
 }
 
 /// Reads the address of an account whose columns begin at `first`: domain, localpart.
-pub(super) fn address(row: &Row<'_>, first: usize) -> Result<BareJid> {
+pub(crate) fn address(row: &Row<'_>, first: usize) -> Result<BareJid> {
     let domain: String = row.get(first)?;
     let localpart: String = row.get(first + 1)?;
     BareJid::new(&format!("{localpart}@{domain}"))
         .map_err(|_| StoreError::damaged("an account has an address that is none"))
 }
 
-pub(super) fn import(
+pub(crate) fn import(
     connection: &Connection,
     batch: &[(Key, Credentials)],
     replace: bool,
@@ -342,17 +341,16 @@ pub(super) fn import(
 const SERVER_SECRET: &str = "server_secret";
 
 /// Keeps `fresh` as the server's secret unless there is one.
-pub(super) fn make_server_secret(connection: &Connection, fresh: &[u8]) -> rusqlite::Result<()> {
+pub(crate) fn make_server_secret(connection: &Connection, fresh: &[u8]) -> Result<()> {
     connection
-        .execute(
-            "INSERT OR IGNORE INTO server_value (name, value) VALUES (?1, ?2)",
-            params![SERVER_SECRET, fresh],
-        )
-        .map(|_| ())
+        .prepare_cached(
+            "INSERT INTO server_value (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+        )?
+        .run(params![SERVER_SECRET, fresh])
 }
 
-pub(super) fn server_secret(connection: &Connection) -> Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn server_secret(connection: &Connection) -> Result<Zeroizing<Vec<u8>>> {
     let mut select = connection.prepare_cached("SELECT value FROM server_value WHERE name = ?1")?;
-    let secret: Option<Vec<u8>> = select.query_row([SERVER_SECRET], |row| row.get(0)).optional()?;
+    let secret: Option<Vec<u8>> = select.query_row(params![SERVER_SECRET], |row| row.get(0)).optional()?;
     secret.map(Zeroizing::new).ok_or_else(|| StoreError::damaged("the server's secret is gone"))
 }

@@ -4,22 +4,24 @@
 //! question reads the newest committed state.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::connection::Held;
+use super::held::Held;
 use super::queue::{Job, Queue, Ran};
 use crate::error::StoreError;
 use crate::metrics::StoreMetrics;
 
-pub(super) struct Reader {
-    pub(super) queue: Arc<Queue>,
-    pub(super) metrics: Arc<StoreMetrics>,
-    pub(super) held: Held,
+pub(crate) struct Reader {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) metrics: Arc<StoreMetrics>,
+    pub(crate) held: Held,
+    /// How long a question may take.
+    pub(crate) run_max: Duration,
 }
 
 impl Reader {
     /// Works until the queue is closed and empty.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         // One at a time, so that the other readers find the rest.
         while let Some(taken) = self.queue.take(1, &self.metrics.reads) {
             for job in taken {
@@ -45,11 +47,12 @@ impl Reader {
                 return job.settle(Err(error));
             }
         };
+        connection.answer_before(now + self.run_max);
         let ran = job.run(connection);
         if matches!(ran, Ran::Panicked) {
             self.metrics.panicked();
         }
-        if ran.is_failure() {
+        if ran.is_failure() && !connection.outlives_a_fault() {
             self.held.discard();
         }
         self.metrics.reads.ran(ran.is_failure());

@@ -10,22 +10,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::connection::Connection;
 use crate::error::StoreError;
 use crate::metrics::QueueMetrics;
 use crate::store::Answer;
 
 impl Ran {
     /// Whether the store is to blame for what the operation answers.
-    pub(super) fn is_failure(&self) -> bool {
+    pub(crate) fn is_failure(&self) -> bool {
         matches!(self, Ran::Fault(_) | Ran::Panicked)
     }
 }
 
 /// An operation on its way: first run, then settled.
-pub(super) trait Job: Send {
+pub(crate) trait Job: Send {
     /// How much of the queue it takes.
     fn weight(&self) -> usize;
     /// When it must no longer be run.
@@ -40,7 +40,7 @@ pub(super) trait Job: Send {
 
 /// What became of running an operation.
 #[derive(Clone, Debug)]
-pub(super) enum Ran {
+pub(crate) enum Ran {
     /// It has a result.
     Done,
     /// It cannot be done; the database is well (no such account).
@@ -103,8 +103,9 @@ where
 
     fn run(&mut self, connection: &Connection) -> Ran {
         let Some(work) = self.work.take() else { return Ran::Refused };
-        // The connection outlives a panic: rusqlite resets its statements while unwinding, and the caller rolls back.
-        let Ok(result) = catch_unwind(AssertUnwindSafe(|| work(connection))) else {
+        // The connection outlives a panic: its statements are reset while unwinding, and the caller rolls back.
+        let all = || work(connection).and_then(|done| connection.settle().map(|()| done));
+        let Ok(result) = catch_unwind(AssertUnwindSafe(all)) else {
             self.result = Some(Err(StoreError::Unavailable("the operation panicked")));
             return Ran::Panicked;
         };
@@ -133,20 +134,20 @@ struct Waiting {
 }
 
 /// A bounded queue of operations for one or several threads.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     ready: Condvar,
     weight_max: usize,
 }
 
 impl Queue {
-    pub(super) fn new(weight_max: usize) -> Arc<Queue> {
+    pub(crate) fn new(weight_max: usize) -> Arc<Queue> {
         Arc::new(Queue { waiting: Mutex::default(), ready: Condvar::new(), weight_max })
     }
 
     /// Queues an operation, whose result `finish` makes the answer of; it must not panic. One that is heavier than the
     /// whole queue gets in when nothing else waits.
-    pub(super) fn ask<T, A, F, G>(
+    pub(crate) fn ask<T, A, F, G>(
         &self,
         metrics: &QueueMetrics,
         weight: usize,
@@ -170,7 +171,7 @@ impl Queue {
     }
 
     /// Queues an operation, or settles it with the reason why not.
-    pub(super) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) {
+    pub(crate) fn push(&self, job: Box<dyn Job>, metrics: &QueueMetrics) {
         let mut waiting = self.waiting.lock();
         let weight = waiting.weight.saturating_add(job.weight());
         let refusal = if waiting.is_refusing {
@@ -193,7 +194,7 @@ impl Queue {
 
     /// Waits for operations and takes what is there: one, and more up to `weight_max`. `None` when the queue is closed
     /// and empty.
-    pub(super) fn take(&self, weight_max: usize, metrics: &QueueMetrics) -> Option<VecDeque<Box<dyn Job>>> {
+    pub(crate) fn take(&self, weight_max: usize, metrics: &QueueMetrics) -> Option<VecDeque<Box<dyn Job>>> {
         let mut waiting = self.waiting.lock();
         while waiting.jobs.is_empty() {
             if waiting.is_ending {
@@ -217,12 +218,12 @@ impl Queue {
     }
 
     /// Refuses what is asked from now on.
-    pub(super) fn close_to_callers(&self) {
+    pub(crate) fn close_to_callers(&self) {
         self.waiting.lock().is_refusing = true;
     }
 
     /// Refuses what is asked from now on, and lets the threads end when what is queued is done.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut waiting = self.waiting.lock();
         waiting.is_refusing = true;
         waiting.is_ending = true;

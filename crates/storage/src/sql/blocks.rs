@@ -1,8 +1,9 @@
 //! Who has blocked whom (XEP-0191).
 
+use super::connection::{Connection, Row};
+use super::value::params;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
-use rusqlite::{Connection, Row, params};
 
 use super::accounts::{self, Key};
 use crate::error::StoreError;
@@ -10,15 +11,15 @@ use crate::error::StoreError;
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Every account that blocks somebody. The one question that reads a whole table: it is asked once, at the start.
-pub(super) fn load(connection: &Connection) -> Result<Vec<(BareJid, Vec<Jid>)>> {
+pub(crate) fn load(connection: &Connection) -> Result<Vec<(BareJid, Vec<Jid>)>> {
     let mut select = connection.prepare_cached(
         "SELECT block.account_id, account.domain, account.localpart, block.jid
          FROM block JOIN account ON account.id = block.account_id ORDER BY block.account_id, block.jid",
     )?;
-    let mut rows = select.query([])?;
+    let mut rows = select.query(params![])?;
     let mut blocks: Vec<(BareJid, Vec<Jid>)> = Vec::new();
     let mut last = None;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         let id: i64 = row.get(0)?;
         if last.replace(id) != Some(id) {
             blocks.push((accounts::address(row, 1)?, Vec::new()));
@@ -31,10 +32,10 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<(BareJid, Vec<Jid>)>> 
     Ok(blocks)
 }
 
-pub(super) const LIST: &str = "SELECT jid FROM block WHERE account_id = ?1 ORDER BY jid";
+pub(crate) const LIST: &str = "SELECT jid FROM block WHERE account_id = ?1 ORDER BY jid";
 
 /// Unblocks, then blocks; gives the list as it is then.
-pub(super) fn change(
+pub(crate) fn change(
     connection: &Connection,
     key: &Key,
     block: &[Jid],
@@ -43,12 +44,14 @@ pub(super) fn change(
 ) -> Result<Vec<Jid>> {
     let id = accounts::find(connection, key)?.ok_or(StoreError::NotFound)?;
     match unblock {
-        None => drop(connection.prepare_cached("DELETE FROM block WHERE account_id = ?1")?.execute([id])?),
+        None => {
+            connection.prepare_cached("DELETE FROM block WHERE account_id = ?1")?.run(params![id])?;
+        }
         Some(unblock) => {
             let mut delete =
                 connection.prepare_cached("DELETE FROM block WHERE account_id = ?1 AND jid = ?2")?;
             for jid in unblock {
-                delete.execute(params![id, jid.as_str()])?;
+                delete.run(params![id, jid.as_str()])?;
             }
         }
     }
@@ -59,9 +62,9 @@ pub(super) fn change(
         added += insert.execute(params![id, jid.as_str()])?;
     }
     let mut select = connection.prepare_cached(LIST)?;
-    let mut rows = select.query([id])?;
+    let mut rows = select.query(params![id])?;
     let mut list = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         list.push(blocked(row, 0)?);
     }
     // A list that was longer before the limit was lowered can still be shortened.

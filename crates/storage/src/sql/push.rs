@@ -1,18 +1,19 @@
 //! Push registrations (XEP-0357), as text that nobody here looks into.
 
+use super::connection::Connection;
+use super::value::params;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
-use rusqlite::{Connection, params};
 
 use super::accounts::{self, Key};
 use super::operations::{now_unix_s, weight};
-use super::{SqliteStore, answered};
+use super::{SqlStore, answered};
 use crate::error::StoreError;
 use crate::store::{Answer, PushRegistration, PushStore};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-impl PushStore for SqliteStore {
+impl PushStore for SqlStore {
     fn enable_push(
         &self,
         account: &BareJid,
@@ -39,7 +40,7 @@ impl PushStore for SqliteStore {
     }
 }
 
-pub(super) const COUNT: &str = "SELECT count(*) FROM push_registration WHERE account_id = ?1";
+pub(crate) const COUNT: &str = "SELECT count(*) FROM push_registration WHERE account_id = ?1";
 
 fn enable(
     connection: &Connection,
@@ -50,7 +51,8 @@ fn enable(
 ) -> Result<()> {
     let id = accounts::find(connection, key)?.ok_or(StoreError::NotFound)?;
     let PushRegistration { service, node, options } = registration;
-    let row = params![id, service.as_str(), node, options, now_unix_s];
+    let service = service.as_str();
+    let row = params![id, service, node, options, now_unix_s];
     let updated = connection
         .prepare_cached(
             "UPDATE push_registration SET options = ?4, enabled_unix_s = ?5
@@ -60,7 +62,7 @@ fn enable(
     if updated > 0 {
         return Ok(());
     }
-    let count: i64 = connection.prepare_cached(COUNT)?.query_row([id], |row| row.get(0))?;
+    let count: i64 = connection.prepare_cached(COUNT)?.query_row(params![id], |row| row.get(0))?;
     if usize::try_from(count).is_ok_and(|count| count >= registrations_max) {
         return Err(StoreError::Full);
     }
@@ -69,7 +71,7 @@ fn enable(
             "INSERT INTO push_registration (account_id, service, node, options, enabled_unix_s)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(row)?;
+        .run(row)?;
     Ok(())
 }
 
@@ -88,15 +90,15 @@ fn disable(connection: &Connection, key: &Key, service: &str, node: Option<&str>
     Ok(removed)
 }
 
-pub(super) const LOAD: &str = "
+pub(crate) const LOAD: &str = "
     SELECT service, node, options FROM push_registration
     WHERE account_id = (SELECT id FROM account WHERE domain = ?1 AND localpart = ?2) ORDER BY service, node";
 
 fn load(connection: &Connection, key: &Key) -> Result<Vec<PushRegistration>> {
     let mut select = connection.prepare_cached(LOAD)?;
-    let mut rows = select.query([&key.domain, &key.localpart])?;
+    let mut rows = select.query(params![&key.domain, &key.localpart])?;
     let mut registrations = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         let service: String = row.get(0)?;
         let service = Jid::new(&service).map_err(|_| StoreError::damaged("a push service has no address"))?;
         registrations.push(PushRegistration { service, node: row.get(1)?, options: row.get(2)? });

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::connection::Connection;
+use super::value::{Value, params};
 use bytes::Bytes;
-use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 
 use super::accounts::Key;
 use super::roster_items;
@@ -13,7 +13,7 @@ use crate::store::{Profile, RosterVersion};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) const LOAD: &str = "
+pub(crate) const LOAD: &str = "
     SELECT account.id, account.roster_changes, account.offline_messages > 0, vcard.avatar,
            item.contact, item.listed, item.half_to, item.half_from, item.approved, item.name, item.group_list,
            item.request_no, item.request
@@ -28,13 +28,13 @@ const ITEM: usize = 4;
 const REQUEST_NO: usize = 11;
 const REQUEST: usize = 12;
 
-pub(super) fn load(connection: &Connection, key: &Key) -> Result<Option<Arc<Profile>>> {
+pub(crate) fn load(connection: &Connection, key: &Key) -> Result<Option<Arc<Profile>>> {
     let mut select = connection.prepare_cached(LOAD)?;
-    let mut rows = select.query([&key.domain, &key.localpart])?;
+    let mut rows = select.query(params![&key.domain, &key.localpart])?;
     let mut profile: Option<Profile> = None;
     let mut requests: Vec<(i64, Bytes)> = Vec::new();
-    while let Some(row) = rows.next()? {
-        let is_item = row.get_ref(ITEM)? != ValueRef::Null;
+    while let Some(row) = &rows.next()? {
+        let is_item = row.get_ref(ITEM)? != Value::Null;
         if profile.is_none() {
             let version = RosterVersion { account: row.get(0)?, changes: row.get(1)? };
             profile = Some(Profile {
@@ -48,7 +48,7 @@ pub(super) fn load(connection: &Connection, key: &Key) -> Result<Option<Arc<Prof
         if let Some(profile) = profile.as_mut().filter(|_| is_item) {
             profile.items.push(roster_items::item(row, ITEM)?);
         }
-        if let Some(stanza) = row.get::<_, Option<Vec<u8>>>(REQUEST)? {
+        if let Some(stanza) = row.get::<Option<Vec<u8>>>(REQUEST)? {
             requests.push((row.get(REQUEST_NO)?, stanza.into()));
         }
     }

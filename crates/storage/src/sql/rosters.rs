@@ -6,10 +6,10 @@
 //! transaction. So whoever has anything to do with an account stands in that account's own rows; only a pre-approval
 //! (RFC 6121, 3.4) has no other side.
 
+use super::connection::Connection;
 use bytes::Bytes;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::roster::{Act, Half, RosterItem, SubscriptionState};
-use rusqlite::Connection;
 
 use super::cache::Changes;
 use super::roster_items::{self as items, Owner};
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 const REQUESTS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Adds an item or changes its name and groups. One that is as it was is pushed all the same (RFC 6121, 2.4.2).
-pub(super) fn set_item(
+pub(crate) fn set_item(
     connection: &Connection,
     changes: &mut Changes,
     account: &BareJid,
@@ -44,7 +44,7 @@ pub(super) fn set_item(
 }
 
 /// Removes an item and ends both subscriptions (RFC 6121, 2.5.2).
-pub(super) fn remove_item(
+pub(crate) fn remove_item(
     connection: &Connection,
     changes: &mut Changes,
     account: &BareJid,
@@ -63,7 +63,7 @@ pub(super) fn remove_item(
 }
 
 /// Carries a subscription stanza out.
-pub(super) fn change_subscription(
+pub(crate) fn change_subscription(
     connection: &Connection,
     changes: &mut Changes,
     change: &SubscriptionChange,
@@ -84,7 +84,7 @@ pub(super) fn change_subscription(
 
 /// Ends all that an account has with others, before it is removed: each contact gets what it would get if the item were
 /// removed from the roster, and nobody keeps an approval that the next owner of the address could use.
-pub(super) fn end_all(
+pub(crate) fn end_all(
     connection: &Connection,
     changes: &mut Changes,
     account: &BareJid,

@@ -1,4 +1,4 @@
-//! The operations of [`SqliteStore`]: which thread does what, what is checked before it is asked, and what is answered
+//! The operations of [`SqlStore`]: which thread does what, what is checked before it is asked, and what is answered
 //! from memory. The statements are the subjects' own.
 
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use bytes::Bytes;
 use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
 use rjabberd_xmpp::sasl::{ClientId, Credentials, KeyShape, ScramKeys, TokenChange, Tokens};
-use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use super::accounts::{self, Key};
 use super::cache::Reading;
+use super::connection::Connection;
 use super::{
-    SqliteStore, activity, answered, archive, blocks, offline, private, profiles, roster_items, rosters,
-    tokens, vcards,
+    SqlStore, activity, answered, archive, blocks, offline, private, profiles, roster_items, rosters, tokens,
+    vcards,
 };
 use crate::error::StoreError;
 use crate::store::{
@@ -30,7 +30,7 @@ pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes / BYTES_OF_WEIGHT
 }
 
-impl Store for SqliteStore {
+impl Store for SqlStore {
     /// A login that is not in memory brings the profile with it: the session asks for it at once.
     fn load_login(&self, account: &BareJid) -> Answer<Option<Login>> {
         let Some(key) = Key::new(account) else { return answered(Ok(None)) };

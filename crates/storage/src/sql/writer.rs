@@ -6,28 +6,34 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
-use super::connection::Held;
+use super::cache::Caches;
+use super::connection::Connection;
+use super::held::Held;
 use super::queue::{Job, Queue, Ran};
 use crate::error::StoreError;
 use crate::metrics::StoreMetrics;
 
-pub(super) struct Writer {
-    pub(super) queue: Arc<Queue>,
-    pub(super) metrics: Arc<StoreMetrics>,
-    pub(super) held: Held,
-    pub(super) group_max: usize,
+pub(crate) struct Writer {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) metrics: Arc<StoreMetrics>,
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) held: Held,
+    pub(crate) group_max: usize,
+    /// How long a group may take, where the database can be late.
+    pub(crate) run_max: Duration,
 }
+
+/// How much longer a group may take for each thing in it: an import is many in one.
+const WEIGHT_RUN_MAX: Duration = Duration::from_millis(2);
 
 /// Why operations that ran are void.
 struct Lost(StoreError);
 
 impl Writer {
     /// Works until the queue is closed and empty.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         while let Some(group) = self.queue.take(self.group_max, &self.metrics.writes) {
             let begun = Instant::now();
             self.group(group, begun);
@@ -67,8 +73,14 @@ impl Writer {
         waiting: &mut VecDeque<Box<dyn Job>>,
         ran: &mut Vec<(Box<dyn Job>, bool)>,
     ) -> Result<(), Lost> {
+        let weight = waiting.iter().map(|job| job.weight()).fold(0, usize::saturating_add);
+        let more = WEIGHT_RUN_MAX.saturating_mul(u32::try_from(weight).unwrap_or(u32::MAX));
+        let answer_before = Instant::now() + self.run_max + more.min(self.run_max * 10);
         let begun = self.held.get(&self.metrics).and_then(|connection| {
-            connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            // Whoever wrote before this connection writes no more.
+            self.caches.trust();
+            connection.answer_before(answer_before);
+            connection.begin()?;
             Ok(connection)
         });
         let connection = match begun {
@@ -79,43 +91,52 @@ impl Writer {
                 return Err(Lost(error));
             }
         };
-        let mut is_suspect = false;
-        while let Some(mut job) = waiting.pop_front() {
-            let result = in_savepoint(connection, job.as_mut());
-            ran.push((job, result.as_ref().map_or(true, Ran::is_failure)));
-            match result? {
-                Ran::Done | Ran::Refused => {}
-                Ran::Fault(_) => is_suspect = true,
-                Ran::Panicked => self.metrics.panicked(),
-            }
+        let done = run_all(connection, &self.metrics, waiting, ran);
+        if done.is_err() {
+            // It may yet be committed, by a server that does not answer.
+            self.caches.doubt();
         }
-        connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(lost)?;
-        if is_suspect {
+        if done? && !connection.outlives_a_fault() {
             self.held.discard();
         }
         Ok(())
     }
 }
 
+/// Runs what waits, and commits. Says whether an operation failed by a fault.
+fn run_all(
+    connection: &Connection,
+    metrics: &StoreMetrics,
+    waiting: &mut VecDeque<Box<dyn Job>>,
+    ran: &mut Vec<(Box<dyn Job>, bool)>,
+) -> Result<bool, Lost> {
+    let mut is_suspect = false;
+    while let Some(mut job) = waiting.pop_front() {
+        let result = in_savepoint(connection, job.as_mut());
+        ran.push((job, result.as_ref().map_or(true, Ran::is_failure)));
+        match result? {
+            Ran::Done | Ran::Refused => {}
+            Ran::Fault(_) => is_suspect = true,
+            Ran::Panicked => metrics.panicked(),
+        }
+    }
+    connection.commit().map_err(Lost)?;
+    Ok(is_suspect)
+}
+
 /// Runs one operation so that it leaves nothing behind if it fails.
 fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<Ran, Lost> {
-    let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(|_| ());
-    execute("SAVEPOINT operation").map_err(lost)?;
+    connection.savepoint().map_err(Lost)?;
     let ran = job.run(connection);
     if !matches!(ran, Ran::Done) {
-        // A full disk and some other faults roll back the whole transaction by themselves.
-        if connection.is_autocommit() {
+        if connection.has_lost_transaction() {
             return Err(Lost(match ran {
                 Ran::Fault(error) => error,
                 _ => StoreError::Unavailable("the transaction was lost"),
             }));
         }
-        execute("ROLLBACK TO operation").map_err(lost)?;
+        connection.roll_back_to_savepoint().map_err(Lost)?;
     }
-    execute("RELEASE operation").map_err(lost)?;
+    connection.release_savepoint().map_err(Lost)?;
     Ok(ran)
-}
-
-fn lost(error: rusqlite::Error) -> Lost {
-    Lost(error.into())
 }

@@ -1,12 +1,13 @@
 //! The nodes of accounts and what was published there (XEP-0163). The account's row holds the sum of the bytes, a node's
 //! row the number of its items; each change keeps them right.
 
+use super::connection::{Connection, OptionalExtension, Row};
+use super::value::params;
 use rjabberd_xmpp::address::{self, BareJid};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::accounts::{self, Key};
 use super::operations::weight;
-use super::{SqliteStore, answered};
+use super::{SqlStore, answered};
 use crate::error::StoreError;
 use crate::store::{
     Answer, Follow, PepAffiliation, PepChange, PepDeed, PepExpect, PepItem, PepItems, PepLast, PepLimits,
@@ -15,7 +16,7 @@ use crate::store::{
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-impl PepStore for SqliteStore {
+impl PepStore for SqlStore {
     fn load_pep_nodes(&self, account: &BareJid) -> Answer<Vec<PepNode>> {
         match Key::new(account) {
             Some(key) => self.read(move |connection| match accounts::find(connection, &key)? {
@@ -69,23 +70,22 @@ impl PepStore for SqliteStore {
             PepDeed::Publish(item, _) => item.payload.len(),
             _ => 0,
         });
-        self.change(weight(bytes.sum()), Some(follow), move |connection, _| {
-            change(connection, &key, &changes, limits)
-        })
+        let weight = weight(bytes.sum()) + changes.len();
+        self.change(weight, Some(follow), move |connection, _| change(connection, &key, &changes, limits))
     }
 }
 
-pub(super) const NODE: &str = "
+pub(crate) const NODE: &str = "
     SELECT number, changes, item_changes, items, name, config FROM pep_node
     WHERE account_id = (SELECT id FROM account WHERE domain = ?1 AND localpart = ?2) AND name = ?3";
 
-pub(super) const NODES: &str = "
+pub(crate) const NODES: &str = "
     SELECT number, changes, item_changes, items, name, config FROM pep_node WHERE account_id = ?1 ORDER BY name";
 
-fn read_node(row: &Row<'_>) -> rusqlite::Result<PepNode> {
+fn read_node(row: &Row<'_>) -> Result<PepNode> {
     Ok(PepNode {
         stamp: PepStamp { node: row.get(0)?, changes: row.get(1)?, items: row.get(2)? },
-        items: usize::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
+        items: usize::try_from(row.get::<i64>(3)?).unwrap_or_default(),
         name: row.get(4)?,
         config: row.get(5)?,
         affiliations: Vec::new(),
@@ -93,34 +93,34 @@ fn read_node(row: &Row<'_>) -> rusqlite::Result<PepNode> {
     })
 }
 
-pub(super) const AFFILIATIONS: &str =
+pub(crate) const AFFILIATIONS: &str =
     "SELECT jid, affiliation FROM pep_affiliation WHERE node_number = ?1 ORDER BY jid";
-pub(super) const SUBSCRIPTIONS: &str = "SELECT jid FROM pep_subscription WHERE node_number = ?1 ORDER BY jid";
+pub(crate) const SUBSCRIPTIONS: &str = "SELECT jid FROM pep_subscription WHERE node_number = ?1 ORDER BY jid";
 
 /// A node with its entities.
 fn with_entities(connection: &Connection, mut node: PepNode) -> Result<PepNode> {
     let damaged = || StoreError::damaged("a node has an entity that is none");
     let mut select = connection.prepare_cached(AFFILIATIONS)?;
-    let mut rows = select.query([node.stamp.node])?;
-    while let Some(row) = rows.next()? {
+    let mut rows = select.query(params![node.stamp.node])?;
+    while let Some(row) = &rows.next()? {
         let (jid, name): (String, String) = (row.get(0)?, row.get(1)?);
         let jid = BareJid::new(&jid).map_err(|_| damaged())?;
         node.affiliations.push((jid, PepAffiliation::from_name(&name).ok_or_else(damaged)?));
     }
     let mut select = connection.prepare_cached(SUBSCRIPTIONS)?;
-    let mut rows = select.query([node.stamp.node])?;
-    while let Some(row) = rows.next()? {
-        node.subscriptions.push(address::parse(&row.get::<_, String>(0)?).map_err(|_| damaged())?);
+    let mut rows = select.query(params![node.stamp.node])?;
+    while let Some(row) = &rows.next()? {
+        node.subscriptions.push(address::parse(&row.get::<String>(0)?).map_err(|_| damaged())?);
     }
     Ok(node)
 }
 
 fn nodes(connection: &Connection, account: i64, wanted: impl Fn(&str) -> bool) -> Result<Vec<PepNode>> {
     let mut select = connection.prepare_cached(NODES)?;
-    let mut rows = select.query([account])?;
+    let mut rows = select.query(params![account])?;
     let mut nodes = Vec::new();
-    while let Some(row) = rows.next()? {
-        let is_wanted = row.get_ref(4)?.as_str().is_ok_and(&wanted);
+    while let Some(row) = &rows.next()? {
+        let is_wanted = row.get_ref(4)?.as_str_or_null()?.is_some_and(&wanted);
         if is_wanted {
             nodes.push(with_entities(connection, read_node(row)?)?);
         }
@@ -130,17 +130,17 @@ fn nodes(connection: &Connection, account: i64, wanted: impl Fn(&str) -> bool) -
 
 fn load_node(connection: &Connection, key: &Key, name: &str) -> Result<Option<PepNode>> {
     let mut select = connection.prepare_cached(NODE)?;
-    let node = select.query_row([&key.domain, &key.localpart, name], read_node).optional()?;
+    let node = select.query_row(params![&key.domain, &key.localpart, name], read_node).optional()?;
     node.map(|node| with_entities(connection, node)).transpose()
 }
 
-pub(super) const ITEM: &str = "
+pub(crate) const ITEM: &str = "
     SELECT id, publisher, published_unix_s, payload FROM pep_item WHERE node_number = ?1 AND id = ?2";
-pub(super) const NUMBER: &str = "SELECT number FROM pep_item WHERE node_number = ?1 AND id = ?2";
-pub(super) const AFTER: &str = "
+pub(crate) const NUMBER: &str = "SELECT number FROM pep_item WHERE node_number = ?1 AND id = ?2";
+pub(crate) const AFTER: &str = "
     SELECT id, publisher, published_unix_s, payload FROM pep_item
     WHERE node_number = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
-pub(super) const BEFORE: &str = "
+pub(crate) const BEFORE: &str = "
     SELECT id, publisher, published_unix_s, payload FROM pep_item
     WHERE node_number = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
 
@@ -163,7 +163,7 @@ fn load_items(
             let mut select = connection.prepare_cached(ITEM)?;
             for id in ids {
                 let mut rows = select.query(params![node, id])?;
-                if let Some(row) = rows.next()?
+                if let Some(row) = &rows.next()?
                     && !room.take(read_item(row)?)
                 {
                     return Ok((room.items, false));
@@ -178,7 +178,7 @@ fn load_items(
     let mut select = connection.prepare_cached(statement)?;
     let mut rows = select.query(params![node, from, count])?;
     let mut is_whole = true;
-    while is_whole && let Some(row) = rows.next()? {
+    while is_whole && let Some(row) = &rows.next()? {
         is_whole = room.take(read_item(row)?);
     }
     if statement == BEFORE {
@@ -237,7 +237,7 @@ fn load_last(
     Ok(found)
 }
 
-pub(super) const BYTES: &str = "SELECT pep_bytes FROM account WHERE id = ?1";
+pub(crate) const BYTES: &str = "SELECT pep_bytes FROM account WHERE id = ?1";
 
 /// Carries changes out; its caller rolls back what was done if one is refused.
 fn change(
@@ -251,7 +251,7 @@ fn change(
     for change in changes {
         gone.push(apply(connection, account, change, limits)?);
     }
-    let bytes: i64 = connection.prepare_cached(BYTES)?.query_row([account], |row| row.get(0))?;
+    let bytes: i64 = connection.prepare_cached(BYTES)?.query_row(params![account], |row| row.get(0))?;
     let grows = changes.iter().any(|change| matches!(change.deed, PepDeed::Publish(..)));
     if grows && usize::try_from(bytes).is_ok_and(|bytes| bytes > limits.bytes_max) {
         return Err(StoreError::Full);
@@ -259,7 +259,7 @@ fn change(
     Ok(gone)
 }
 
-pub(super) const FIND: &str =
+pub(crate) const FIND: &str =
     "SELECT number, changes, item_changes FROM pep_node WHERE account_id = ?1 AND name = ?2";
 
 fn apply(
@@ -313,16 +313,16 @@ fn check(expects: PepExpect, found: Option<PepStamp>) -> Result<()> {
     if is_so { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-pub(super) const COUNT: &str = "SELECT count(*) FROM pep_node WHERE account_id = ?1";
+pub(crate) const COUNT: &str = "SELECT count(*) FROM pep_node WHERE account_id = ?1";
 
 fn create(connection: &Connection, account: i64, name: &str, config: &str, nodes_max: usize) -> Result<()> {
-    let nodes: i64 = connection.prepare_cached(COUNT)?.query_row([account], |row| row.get(0))?;
+    let nodes: i64 = connection.prepare_cached(COUNT)?.query_row(params![account], |row| row.get(0))?;
     if usize::try_from(nodes).is_ok_and(|nodes| nodes >= nodes_max) {
         return Err(StoreError::Full);
     }
     let mut insert =
         connection.prepare_cached("INSERT INTO pep_node (account_id, name, config) VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![account, name, config])?;
+    insert.run(params![account, name, config])?;
     Ok(())
 }
 
@@ -334,14 +334,14 @@ struct Node<'a> {
 }
 
 /// What is deleted beyond the newest so many.
-pub(super) const OLDEST: &str = "
+pub(crate) const OLDEST: &str = "
     SELECT number, id, octet_length(id) + octet_length(payload) FROM pep_item
     WHERE node_number = ?1 ORDER BY number LIMIT ?2";
-pub(super) const COUNT_ITEMS: &str = "SELECT items FROM pep_node WHERE number = ?1";
-pub(super) const DELETE_ITEM: &str = "
+pub(crate) const COUNT_ITEMS: &str = "SELECT items FROM pep_node WHERE number = ?1";
+pub(crate) const DELETE_ITEM: &str = "
     DELETE FROM pep_item WHERE node_number = ?1 AND id = ?2 RETURNING octet_length(id) + octet_length(payload)";
-pub(super) const COUNT_AFFILIATIONS: &str = "SELECT count(*) FROM pep_affiliation WHERE node_number = ?1";
-pub(super) const COUNT_SUBSCRIPTIONS: &str = "SELECT count(*) FROM pep_subscription WHERE node_number = ?1";
+pub(crate) const COUNT_AFFILIATIONS: &str = "SELECT count(*) FROM pep_affiliation WHERE node_number = ?1";
+pub(crate) const COUNT_SUBSCRIPTIONS: &str = "SELECT count(*) FROM pep_subscription WHERE node_number = ?1";
 
 impl Node<'_> {
     /// The config or the entities are others now.
@@ -349,7 +349,7 @@ impl Node<'_> {
         let mut update = self.connection.prepare_cached(
             "UPDATE pep_node SET changes = changes + 1, config = coalesce(?2, config) WHERE number = ?1",
         )?;
-        update.execute(params![self.number, config])?;
+        update.run(params![self.number, config])?;
         Ok(())
     }
 
@@ -358,10 +358,10 @@ impl Node<'_> {
         let mut update = self.connection.prepare_cached(
             "UPDATE pep_node SET item_changes = item_changes + 1, items = items + ?2 WHERE number = ?1",
         )?;
-        update.execute([self.number, items])?;
+        update.run(params![self.number, items])?;
         let mut update =
             self.connection.prepare_cached("UPDATE account SET pep_bytes = pep_bytes + ?2 WHERE id = ?1")?;
-        update.execute([self.account, bytes])?;
+        update.run(params![self.account, bytes])?;
         Ok(())
     }
 
@@ -372,7 +372,7 @@ impl Node<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         let PepItem { id, publisher, published_unix_s, payload } = item;
-        insert.execute(params![self.number, id, publisher.as_str(), published_unix_s, payload])?;
+        insert.run(params![self.number, id, publisher.as_str(), published_unix_s, payload])?;
         let bytes = i64::try_from(id.len() + payload.len()).unwrap_or(i64::MAX);
         self.items_changed(1, bytes)?;
         self.prune(items_max)
@@ -400,22 +400,22 @@ impl Node<'_> {
     /// The oldest items go until there are no more than so many.
     fn prune(&self, items_max: usize) -> Result<Vec<String>> {
         let mut select = self.connection.prepare_cached(COUNT_ITEMS)?;
-        let items: i64 = select.query_row([self.number], |row| row.get(0))?;
+        let items: i64 = select.query_row(params![self.number], |row| row.get(0))?;
         let too_many = items - i64::try_from(items_max).unwrap_or(i64::MAX);
         if too_many <= 0 {
             return Ok(Vec::new());
         }
         let mut select = self.connection.prepare_cached(OLDEST)?;
-        let mut rows = select.query([self.number, too_many])?;
+        let mut rows = select.query(params![self.number, too_many])?;
         let (mut gone, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            numbers.push(row.get::<_, i64>(0)?);
+        while let Some(row) = &rows.next()? {
+            numbers.push(row.get::<i64>(0)?);
             gone.push(row.get(1)?);
-            bytes += row.get::<_, i64>(2)?;
+            bytes += row.get::<i64>(2)?;
         }
         let mut delete = self.connection.prepare_cached("DELETE FROM pep_item WHERE number = ?1")?;
         for number in &numbers {
-            delete.execute([number])?;
+            delete.run(params![number])?;
         }
         self.items_changed(-i64::try_from(numbers.len()).unwrap_or(i64::MAX), -bytes)?;
         Ok(gone)
@@ -423,7 +423,9 @@ impl Node<'_> {
 
     fn delete(&self) -> Result<Vec<String>> {
         self.prune(0)?;
-        self.connection.prepare_cached("DELETE FROM pep_node WHERE number = ?1")?.execute([self.number])?;
+        self.connection
+            .prepare_cached("DELETE FROM pep_node WHERE number = ?1")?
+            .run(params![self.number])?;
         Ok(Vec::new())
     }
 
@@ -439,9 +441,9 @@ impl Node<'_> {
             "INSERT INTO pep_affiliation (node_number, jid, affiliation) VALUES (?1, ?2, ?3)",
         )?;
         for (jid, affiliation) in entities {
-            delete.execute(params![self.number, jid.as_str()])?;
+            delete.run(params![self.number, jid.as_str()])?;
             if let Some(affiliation) = affiliation {
-                insert.execute(params![self.number, jid.as_str(), affiliation.name()])?;
+                insert.run(params![self.number, jid.as_str(), affiliation.name()])?;
             }
         }
         self.bounded(COUNT_AFFILIATIONS, entities_max)?;
@@ -461,9 +463,9 @@ impl Node<'_> {
             .connection
             .prepare_cached("INSERT INTO pep_subscription (node_number, jid) VALUES (?1, ?2)")?;
         for (jid, is_there) in entities {
-            delete.execute(params![self.number, jid])?;
+            delete.run(params![self.number, jid])?;
             if is_there {
-                insert.execute(params![self.number, jid])?;
+                insert.run(params![self.number, jid])?;
             }
         }
         self.bounded(COUNT_SUBSCRIPTIONS, entities_max)?;
@@ -471,8 +473,9 @@ impl Node<'_> {
         Ok(Vec::new())
     }
 
-    fn bounded(&self, count: &str, max: usize) -> Result<()> {
-        let count: i64 = self.connection.prepare_cached(count)?.query_row([self.number], |row| row.get(0))?;
+    fn bounded(&self, count: &'static str, max: usize) -> Result<()> {
+        let count: i64 =
+            self.connection.prepare_cached(count)?.query_row(params![self.number], |row| row.get(0))?;
         if usize::try_from(count).is_ok_and(|count| count > max) { Err(StoreError::Full) } else { Ok(()) }
     }
 }

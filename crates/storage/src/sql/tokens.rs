@@ -3,8 +3,9 @@
 //! Each change is one transaction, which its caller commits: whoever logs in by a token finds it as it is, not as it was
 //! when it was looked up. Nothing here says what a token is good for, or until when.
 
+use super::connection::{Connection, OptionalExtension, Row};
+use super::value::{Value, params};
 use rjabberd_xmpp::sasl::{ClientId, FastToken, TokenChange, TokenMechanism, Tokens, UsedToken};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::accounts::{self, Key};
@@ -17,19 +18,19 @@ fn bytes(client: ClientId) -> [u8; 16] {
     client.0.to_be_bytes()
 }
 
-pub(super) const LOAD: &str = "
+pub(crate) const LOAD: &str = "
     SELECT slot, mechanism, secret, issued_unix_s, expires_unix_s, count
     FROM account LEFT JOIN fast_token ON fast_token.account_id = account.id AND fast_token.client = ?3
     WHERE account.domain = ?1 AND account.localpart = ?2 AND account.disabled = 0";
 
 /// The tokens of a client; `None` for an account that may not log in.
-pub(super) fn load(connection: &Connection, key: &Key, client: ClientId) -> Result<Option<Tokens>> {
+pub(crate) fn load(connection: &Connection, key: &Key, client: ClientId) -> Result<Option<Tokens>> {
     let mut select = connection.prepare_cached(LOAD)?;
     let mut rows = select.query(params![key.domain, key.localpart, bytes(client)])?;
     let mut tokens = None;
-    while let Some(row) = rows.next()? {
+    while let Some(row) = &rows.next()? {
         let tokens = tokens.get_or_insert_with(Tokens::default);
-        match row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+        match row.get_ref(0)?.as_str_or_null()? {
             Some("current") => tokens.current = Some(token(row)?),
             Some(_) => tokens.fresh = Some(token(row)?),
             // The account has no token of that client.
@@ -52,11 +53,11 @@ fn token(row: &Row<'_>) -> Result<FastToken> {
     })
 }
 
-pub(super) const FIND_ENABLED: &str =
+pub(crate) const FIND_ENABLED: &str =
     "SELECT id FROM account WHERE domain = ?1 AND localpart = ?2 AND disabled = 0";
 
 /// What a login does to the tokens of a client; the account keeps those of at most `clients_max` clients.
-pub(super) fn change(
+pub(crate) fn change(
     connection: &Connection,
     key: &Key,
     client: ClientId,
@@ -64,19 +65,20 @@ pub(super) fn change(
     clients_max: usize,
 ) -> Result<()> {
     let mut select = connection.prepare_cached(FIND_ENABLED)?;
-    let id: Option<i64> = select.query_row([&key.domain, &key.localpart], |row| row.get(0)).optional()?;
+    let id: Option<i64> =
+        select.query_row(params![&key.domain, &key.localpart], |row| row.get(0)).optional()?;
     let id = id.ok_or(StoreError::NotFound)?;
     check_password(connection, key, change)?;
     let found = change.used.as_ref().map(|used| find(connection, id, client, used)).transpose()?;
     if change.revoke {
-        connection.prepare_cached(REVOKE)?.execute(params![id, bytes(client)])?;
+        connection.prepare_cached(REVOKE)?.run(params![id, bytes(client)])?;
     } else if let (Some(used), Some(found)) = (&change.used, found) {
         settle(connection, id, client, used, found)?;
     }
     if let Some(token) = &change.issue {
         issue(connection, id, client, token)?;
         let others_max = i64::try_from(clients_max).unwrap_or(i64::MAX).max(1) - 1;
-        connection.prepare_cached(CROWD_OUT)?.execute(params![id, bytes(client), others_max])?;
+        connection.prepare_cached(CROWD_OUT)?.run(params![id, bytes(client), others_max])?;
     }
     Ok(())
 }
@@ -98,7 +100,7 @@ enum Found {
     Fresh,
 }
 
-pub(super) const USED: &str = "
+pub(crate) const USED: &str = "
     SELECT slot, count FROM fast_token WHERE account_id = ?1 AND client = ?2 AND secret = ?3 AND mechanism = ?4";
 
 /// The used token must be there, and its count not seen. Another login by the same token may have made it the current
@@ -108,7 +110,7 @@ fn find(connection: &Connection, id: i64, client: ClientId, used: &UsedToken) ->
     let (secret, mechanism) = (used.token.secret.as_str(), used.token.mechanism.name());
     let found: Option<(bool, u32)> = select
         .query_row(params![id, bytes(client), secret, mechanism], |row| {
-            Ok((row.get_ref(0)?.as_str()? == "current", row.get(1)?))
+            Ok((row.get_ref(0)? == Value::Text("current"), row.get(1)?))
         })
         .optional()?;
     match found {
@@ -119,7 +121,7 @@ fn find(connection: &Connection, id: i64, client: ClientId, used: &UsedToken) ->
     }
 }
 
-pub(super) const REVOKE: &str = "DELETE FROM fast_token WHERE account_id = ?1 AND client = ?2";
+pub(crate) const REVOKE: &str = "DELETE FROM fast_token WHERE account_id = ?1 AND client = ?2";
 
 /// A fresh token that was used takes the place of the one before it; a current one notes its count, if it has one.
 fn settle(connection: &Connection, id: i64, client: ClientId, used: &UsedToken, found: Found) -> Result<()> {
@@ -129,20 +131,20 @@ fn settle(connection: &Connection, id: i64, client: ClientId, used: &UsedToken, 
             .prepare_cached(
                 "DELETE FROM fast_token WHERE account_id = ?1 AND client = ?2 AND slot = 'current'",
             )?
-            .execute(params![id, client])?;
+            .run(params![id, client])?;
         connection
             .prepare_cached(
-                "UPDATE fast_token SET slot = 'current', count = max(count, ?3)
+                "UPDATE fast_token SET slot = 'current', count = CASE WHEN count < ?3 THEN ?3 ELSE count END
                  WHERE account_id = ?1 AND client = ?2 AND slot = 'fresh'",
             )?
-            .execute(params![id, client, count])?;
+            .run(params![id, client, count])?;
     } else if count > 0 {
         connection
             .prepare_cached(
                 "UPDATE fast_token SET count = ?3
                  WHERE account_id = ?1 AND client = ?2 AND slot = 'current'",
             )?
-            .execute(params![id, client, count])?;
+            .run(params![id, client, count])?;
     }
     Ok(())
 }
@@ -156,7 +158,7 @@ fn issue(connection: &Connection, id: i64, client: ClientId, token: &FastToken) 
              mechanism = excluded.mechanism, secret = excluded.secret, issued_unix_s = excluded.issued_unix_s,
              expires_unix_s = excluded.expires_unix_s, count = excluded.count",
     )?;
-    upsert.execute(params![
+    upsert.run(params![
         id,
         bytes(client),
         token.mechanism.name(),
@@ -169,35 +171,34 @@ fn issue(connection: &Connection, id: i64, client: ClientId, token: &FastToken) 
 }
 
 /// Of the other clients those stay whose newest token is the newest. An account has few: what is sorted is short.
-pub(super) const CROWD_OUT: &str = "
+pub(crate) const CROWD_OUT: &str = "
     DELETE FROM fast_token WHERE account_id = ?1 AND client IN (
         SELECT client FROM fast_token WHERE account_id = ?1 AND client <> ?2
-        GROUP BY client ORDER BY max(issued_unix_s) DESC, client LIMIT -1 OFFSET ?3)";
+        GROUP BY client ORDER BY max(issued_unix_s) DESC, client LIMIT 1000000 OFFSET ?3)";
 
 /// All tokens of an account end: its password is another, or it may not log in.
-pub(super) fn end_all(connection: &Connection, id: i64) -> Result<()> {
-    connection.prepare_cached(END_ALL)?.execute([id])?;
+pub(crate) fn end_all(connection: &Connection, id: i64) -> Result<()> {
+    connection.prepare_cached(END_ALL)?.run(params![id])?;
     Ok(())
 }
 
-pub(super) const END_ALL: &str = "DELETE FROM fast_token WHERE account_id = ?1";
+pub(crate) const END_ALL: &str = "DELETE FROM fast_token WHERE account_id = ?1";
 
-pub(super) const EXPIRED: &str = "
+pub(crate) const EXPIRED: &str = "
     SELECT account_id, client, slot FROM fast_token
     WHERE expires_unix_s < ?1 ORDER BY expires_unix_s LIMIT ?2";
 
 /// Forgets up to so many tokens that ended before a moment, the first of them first.
-pub(super) fn expire(connection: &Connection, ended_before_unix_s: i64, tokens_max: usize) -> Result<usize> {
+pub(crate) fn expire(connection: &Connection, ended_before_unix_s: i64, tokens_max: usize) -> Result<usize> {
     let limit = i64::try_from(tokens_max).unwrap_or(i64::MAX);
     let mut select = connection.prepare_cached(EXPIRED)?;
-    let places = select.query_map([ended_before_unix_s, limit], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?))
+    let places = select.rows(params![ended_before_unix_s, limit], |row| {
+        Ok((row.get::<i64>(0)?, row.get::<Vec<u8>>(1)?, row.get::<String>(2)?))
     })?;
-    let places: Vec<_> = places.collect::<rusqlite::Result<_>>()?;
     let mut delete = connection
         .prepare_cached("DELETE FROM fast_token WHERE account_id = ?1 AND client = ?2 AND slot = ?3")?;
     for (id, client, slot) in &places {
-        delete.execute(params![id, client, slot])?;
+        delete.run(params![id, client, slot])?;
     }
     Ok(places.len())
 }

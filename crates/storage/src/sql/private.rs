@@ -1,32 +1,33 @@
 //! Private XML storage (XEP-0049): elements by name and namespace, as text that nobody here looks into.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use super::connection::{Connection, OptionalExtension};
+use super::value::params;
 
 use super::accounts::{self, Key};
 use crate::error::StoreError;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-pub(super) const LOAD: &str = "
+pub(crate) const LOAD: &str = "
     SELECT element FROM private_element
     WHERE account_id = (SELECT id FROM account WHERE domain = ?1 AND localpart = ?2) AND namespace = ?3 AND name = ?4";
 
-pub(super) fn load(
+pub(crate) fn load(
     connection: &Connection,
     key: &Key,
     name: &str,
     namespace: &str,
 ) -> Result<Option<String>> {
     let mut select = connection.prepare_cached(LOAD)?;
-    Ok(select.query_row([&key.domain, &key.localpart, namespace, name], |row| row.get(0)).optional()?)
+    select.query_row(params![&key.domain, &key.localpart, namespace, name], |row| row.get(0)).optional()
 }
 
-pub(super) const BYTES: &str = "
+pub(crate) const BYTES: &str = "
     SELECT coalesce(sum(octet_length(namespace) + octet_length(name) + octet_length(element)), 0)
     FROM private_element WHERE account_id = ?1";
 
 /// Keeps elements, each as name, namespace and text.
-pub(super) fn save(
+pub(crate) fn save(
     connection: &Connection,
     key: &Key,
     elements: &[(String, String, String)],
@@ -38,9 +39,9 @@ pub(super) fn save(
          ON CONFLICT (account_id, namespace, name) DO UPDATE SET element = excluded.element",
     )?;
     for (name, namespace, element) in elements {
-        upsert.execute(params![id, namespace, name, element])?;
+        upsert.run(params![id, namespace, name, element])?;
     }
-    let bytes: i64 = connection.prepare_cached(BYTES)?.query_row([id], |row| row.get(0))?;
+    let bytes: i64 = connection.prepare_cached(BYTES)?.query_row(params![id], |row| row.get(0))?;
     if usize::try_from(bytes).is_ok_and(|bytes| bytes > bytes_max) {
         return Err(StoreError::Full);
     }

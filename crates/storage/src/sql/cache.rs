@@ -16,7 +16,7 @@ use crate::store::{Login, Profile};
 const VALUE_BYTES_MAX: usize = 256 * 1024;
 
 /// Something that knows about how much memory it takes.
-pub(super) trait Weigh {
+pub(crate) trait Weigh {
     /// Bytes, with what it points to.
     fn bytes(&self) -> usize;
 }
@@ -50,31 +50,45 @@ impl Weigh for Arc<Profile> {
 }
 
 /// The memories of a store; shared by it, its readers and its writer.
-pub(super) struct Caches {
-    pub(super) logins: Arc<Cache<Login>>,
-    pub(super) profiles: Arc<Cache<Arc<Profile>>>,
+pub(crate) struct Caches {
+    pub(crate) logins: Arc<Cache<Login>>,
+    pub(crate) profiles: Arc<Cache<Arc<Profile>>>,
+}
+
+impl Caches {
+    /// Forgets all, and keeps nothing: a change of which nobody knows may come at any time.
+    pub(crate) fn doubt(&self) {
+        self.logins.doubt();
+        self.profiles.doubt();
+    }
+
+    /// Keeps again what is read from now on.
+    pub(crate) fn trust(&self) {
+        self.logins.trust();
+        self.profiles.trust();
+    }
 }
 
 /// The accounts that an operation of the writer changes. It notes them while it runs, before its commit, and they are
 /// held until it is settled, after.
-pub(super) struct Changes {
+pub(crate) struct Changes {
     caches: Arc<Caches>,
     logins: Vec<Changing<Login>>,
     profiles: Vec<Changing<Arc<Profile>>>,
 }
 
 impl Changes {
-    pub(super) fn new(caches: Arc<Caches>) -> Changes {
+    pub(crate) fn new(caches: Arc<Caches>) -> Changes {
         Changes { caches, logins: Vec::new(), profiles: Vec::new() }
     }
 
     /// The login of this account changes.
-    pub(super) fn login(&mut self, account: &BareJid) {
+    pub(crate) fn login(&mut self, account: &BareJid) {
         self.logins.push(self.caches.logins.changing(account));
     }
 
     /// The profile of this account changes.
-    pub(super) fn profile(&mut self, account: &BareJid) {
+    pub(crate) fn profile(&mut self, account: &BareJid) {
         if !self.profiles.iter().any(|changing| changing.account == *account) {
             self.profiles.push(self.caches.profiles.changing(account));
         }
@@ -82,7 +96,7 @@ impl Changes {
 }
 
 /// A memory of one value for each account, bounded in bytes.
-pub(super) struct Cache<T> {
+pub(crate) struct Cache<T> {
     kept: Mutex<Kept<T>>,
     bytes_max: usize,
 }
@@ -96,6 +110,10 @@ struct Kept<T> {
     busy: HashMap<BareJid, Busy>,
     /// Changes that were ever begun.
     changes: u64,
+    /// Whether changes may come of which nobody knows.
+    is_in_doubt: bool,
+    /// How often that began.
+    doubts: u64,
 }
 
 #[derive(Default)]
@@ -108,19 +126,21 @@ struct Busy {
 
 impl<T: Weigh + Clone> Cache<T> {
     /// Keeps up to about so many bytes; none, and it keeps nothing.
-    pub(super) fn new(bytes_max: usize) -> Arc<Cache<T>> {
+    pub(crate) fn new(bytes_max: usize) -> Arc<Cache<T>> {
         let kept = Kept {
             young: HashMap::new(),
             young_bytes: 0,
             old: HashMap::new(),
             busy: HashMap::new(),
             changes: 0,
+            is_in_doubt: false,
+            doubts: 0,
         };
         Arc::new(Cache { kept: Mutex::new(kept), bytes_max })
     }
 
     /// What is kept of an account.
-    pub(super) fn get(&self, account: &BareJid) -> Option<T> {
+    pub(crate) fn get(&self, account: &BareJid) -> Option<T> {
         let mut kept = self.kept.lock();
         if let Some(value) = kept.young.get(account) {
             return Some(value.clone());
@@ -132,17 +152,32 @@ impl<T: Weigh + Clone> Cache<T> {
     }
 
     /// To be taken before an account is read ahead of the question; `None` if that is for nothing.
-    pub(super) fn reading_ahead(self: &Arc<Self>, account: &BareJid) -> Option<Reading<T>> {
+    pub(crate) fn reading_ahead(self: &Arc<Self>, account: &BareJid) -> Option<Reading<T>> {
         (self.bytes_max > 0 && self.get(account).is_none()).then(|| self.reading(account))
     }
 
     /// To be taken before an account is read; [`Reading::keep`] brings what was found.
-    pub(super) fn reading(self: &Arc<Self>, account: &BareJid) -> Reading<T> {
+    pub(crate) fn reading(self: &Arc<Self>, account: &BareJid) -> Reading<T> {
         let mut kept = self.kept.lock();
         let busy = kept.busy.entry(account.clone()).or_default();
         busy.readings += 1;
         let unchanged_since = (busy.changing == 0).then_some(busy.changed);
+        let unchanged_since =
+            unchanged_since.filter(|_| !kept.is_in_doubt).map(|changed| (changed, kept.doubts));
         Reading { cache: Arc::clone(self), account: account.clone(), unchanged_since }
+    }
+
+    fn doubt(&self) {
+        let mut kept = self.kept.lock();
+        kept.is_in_doubt = true;
+        kept.doubts += 1;
+        kept.young.clear();
+        kept.young_bytes = 0;
+        kept.old.clear();
+    }
+
+    fn trust(&self) {
+        self.kept.lock().is_in_doubt = false;
     }
 
     /// A change of this account is about to be committed, until what is returned is dropped.
@@ -194,18 +229,19 @@ impl<T> Kept<T> {
 }
 
 /// A question on its way.
-pub(super) struct Reading<T> {
+pub(crate) struct Reading<T> {
     cache: Arc<Cache<T>>,
     account: BareJid,
-    unchanged_since: Option<u64>,
+    /// The last change that was begun before it, and the last doubt; `None` if it is not to be kept.
+    unchanged_since: Option<(u64, u64)>,
 }
 
 impl<T: Weigh> Reading<T> {
     /// Keeps what was read, unless the account was changed since, or was being changed.
-    pub(super) fn keep(self, value: T) {
+    pub(crate) fn keep(self, value: T) {
         let mut kept = self.cache.kept.lock();
         let busy = kept.busy.get(&self.account);
-        let is_true = busy.is_some_and(|busy| Some(busy.changed) == self.unchanged_since);
+        let is_true = busy.is_some_and(|busy| Some((busy.changed, kept.doubts)) == self.unchanged_since);
         if is_true {
             kept.put(self.account.clone(), value, self.cache.bytes_max);
         }
@@ -297,6 +333,22 @@ mod tests {
         let _changing = cache.changing(&account(1));
         assert_eq!(cache.get(&account(2)), Some(Value(1)));
         assert_eq!(read(&cache, 3, 1), Some(Value(1)));
+    }
+
+    #[test]
+    fn nothing_is_kept_while_changes_may_come_of_which_nobody_knows() {
+        let cache = Cache::new(LARGE);
+        assert_eq!(read(&cache, 1, 1), Some(Value(1)));
+        let before = cache.reading(&account(1));
+        cache.doubt();
+        assert_eq!(cache.get(&account(1)), None);
+        let meanwhile = cache.reading(&account(2));
+        assert_eq!(read(&cache, 3, 1), None);
+        cache.trust();
+        before.keep(Value(1));
+        meanwhile.keep(Value(1));
+        assert_eq!((cache.get(&account(1)), cache.get(&account(2))), (None, None));
+        assert_eq!(read(&cache, 1, 2), Some(Value(2)));
     }
 
     #[test]
