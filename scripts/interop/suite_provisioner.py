@@ -6,6 +6,9 @@ something here: an answer means that all before the question was read.
 
 Tests share these accounts, and what one publishes is in the way of the next that wants the node to be another (XEP-0060,
 7.1.5). So each client's account is given without nodes, as a new one would be.
+
+aioxmpp looks for publish-subscribe among the server's items alone. Here each account has it (XEP-0163): the tests are told
+of that of the first account, which is their owner's.
 """
 
 import aioxmpp
@@ -14,7 +17,22 @@ import aioxmpp.ping
 import aioxmpp.pubsub
 
 
+PUBSUB = "http://jabber.org/protocol/pubsub#"
+
+
 class SettledProvisioner(aioxmpp.e2etest.provision.StaticPasswordProvisioner):
+    async def _make_client(self, logger: object) -> aioxmpp.Client:
+        client = await super()._make_client(logger)
+        if self._account_info is None:
+            self._first = client.local_jid.bare()
+        return client
+
+    async def initialise(self) -> None:
+        await super().initialise()
+        for feature in self._account_info.features:
+            if feature.startswith(PUBSUB):
+                self._featuremap.setdefault(feature, []).append(self._first)
+
     async def get_connected_client(self, *arguments, **options) -> aioxmpp.Client:
         client = await super().get_connected_client(*arguments, **options)
         await aioxmpp.ping.ping(client, self._domain)

@@ -1,9 +1,11 @@
 """Runs slixmpp's integration tests (the folder itests of its sdist) and reports what came of each.
 
 The tests connect to the domain of the account, by the ports that SRV records name; the suite has no other way to name
-a port. So what DNS would answer is given here; the tests and slixmpp's way from there on are theirs.
+a port. So what DNS would answer is given here; the tests and slixmpp's way from there on are theirs. Clients may be given
+plugins beside those that a test asks for.
 """
 
+import json
 import os
 import sys
 import unittest
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import suite_report
 from slixmpp import ClientXMPP
+from slixmpp.test import integration
 
 sys.path.insert(0, os.getcwd())
 HOST, PORT = os.environ["SUITE_ADDRESS"].rsplit(":", 1)
@@ -19,6 +22,13 @@ HOST, PORT = os.environ["SUITE_ADDRESS"].rsplit(":", 1)
 async def records(client: ClientXMPP, domain: str, port: int | None = None) -> list[tuple[str, str, str, int]]:
     """Stands in for the resolver: one SRV record, for STARTTLS."""
     return [("xmpp-client", domain, HOST, int(PORT))]
+
+
+class Client(ClientXMPP):
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        for plugin in json.loads(os.environ.get("SUITE_PLUGINS", "[]")):
+            self.register_plugin(plugin)
 
 
 class Result(unittest.TestResult):
@@ -57,6 +67,7 @@ def tests(suite: unittest.TestSuite):
 
 def main() -> None:
     ClientXMPP.get_dns_records = records
+    integration.ClientXMPP = Client
     chosen = sys.argv[1:]
     result = Result()
     for path in sorted(Path("itests").glob("test_*.py")):

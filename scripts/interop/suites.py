@@ -25,8 +25,13 @@ HERE = Path(__file__).resolve().parent
 TESTS = ROOT / ".tools" / "suites"
 SUITE_S = 300
 PASSWORD = "pass word <&>"
-# slixmpp wants two accounts at a time, aioxmpp up to three.
-ACCOUNTS = {"slixmpp": ["slix-1", "slix-2"], "aioxmpp": ["aio-1", "aio-2", "aio-3", "aio-4"]}
+# slixmpp wants two accounts at a time, aioxmpp up to three. Behind the slash stands what is different: aioxmpp manages its
+# streams whenever it can, slixmpp only when told to.
+ACCOUNTS = {
+    "slixmpp": ["slix-1", "slix-2"],
+    "slixmpp/managed": ["managed-1", "managed-2"],
+    "aioxmpp": ["aio-1", "aio-2", "aio-3", "aio-4"],
+}
 
 
 class Expected:
@@ -79,10 +84,10 @@ class Summary:
         print(f"FAILED   {what}", flush=True)
 
 
-def slixmpp_environment(server: Server, _folder: Path) -> dict[str, str]:
+def slixmpp_environment(server: Server, _folder: Path, suite: str = "slixmpp") -> dict[str, str]:
     """The variables that slixmpp's tests read; its default SSL context trusts SSL_CERT_FILE."""
     accounts = {}
-    for index, user in enumerate(ACCOUNTS["slixmpp"], 1):
+    for index, user in enumerate(ACCOUNTS[suite], 1):
         accounts[f"CI_ACCOUNT{index}"] = f"{user}@localhost"
         accounts[f"CI_ACCOUNT{index}_PASSWORD"] = PASSWORD
     return {
@@ -91,6 +96,12 @@ def slixmpp_environment(server: Server, _folder: Path) -> dict[str, str]:
         "SSL_CERT_FILE": server.certificate,
         "SUITE_ADDRESS": f"127.0.0.1:{server.port}",
     }
+
+
+def managed_environment(server: Server, folder: Path) -> dict[str, str]:
+    """The same, and what each client shall have beside what its test asks for."""
+    more = ["xep_0198", "xep_0280", "xep_0352", "xep_0359"]
+    return {**slixmpp_environment(server, folder, "slixmpp/managed"), "SUITE_PLUGINS": json.dumps(more)}
 
 
 def aioxmpp_environment(server: Server, folder: Path) -> dict[str, str]:
@@ -105,7 +116,15 @@ def aioxmpp_environment(server: Server, folder: Path) -> dict[str, str]:
     return {"SUITE_CONFIG": str(config)}
 
 
-ENVIRONMENTS = {"slixmpp": slixmpp_environment, "aioxmpp": aioxmpp_environment}
+ENVIRONMENTS = {
+    "slixmpp": slixmpp_environment,
+    "slixmpp/managed": managed_environment,
+    "aioxmpp": aioxmpp_environment,
+}
+
+
+def client(suite: str) -> str:
+    return suite.partition("/")[0]
 
 
 def outcomes(suite: str, environment: dict[str, str], log: Path, chosen: list[str]) -> Iterator[dict[str, str]]:
@@ -113,7 +132,7 @@ def outcomes(suite: str, environment: dict[str, str], log: Path, chosen: list[st
     reads, writes = os.pipe()
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(HERE / f"suite_{suite}.py"), *chosen],
+            [sys.executable, "-W", "ignore", str(HERE / f"suite_{client(suite)}.py"), *chosen],
             cwd=TESTS,
             env={**os.environ, **environment, "SUITE_REPORT": str(writes), "PYTHONDONTWRITEBYTECODE": "1"},
             pass_fds=[writes],
@@ -166,7 +185,7 @@ def main() -> None:
     summaries = {}
     try:
         for suite in [options.suite] if options.suite else ACCOUNTS:
-            summaries[suite] = run(suite, server, Expected(told.get(suite, {})), options.tests)
+            summaries[suite] = run(suite, server, Expected(told.get(client(suite), {})), options.tests)
     finally:
         stopped = server.stop()
         if options.server_log:
