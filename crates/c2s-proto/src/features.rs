@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     HostSettings, TlsPolicy,
     negotiating::Negotiation,
-    offers::{self, Offer},
+    offers::{self, Offer, Progress},
 };
 
 /// Whether STARTTLS may be used now.
@@ -163,22 +163,24 @@ pub(crate) fn upgrade_task(hash: ScramHash) -> String {
     format!("UPGR-{}", hash.mechanism_name())
 }
 
-/// The features of a stream that is authenticated (RFC 6120, 7.4): without a resource yet, or bound while it logged in.
-pub(crate) fn authenticated(negotiation: &Negotiation, domain: &str, is_bound: bool) -> Bytes {
+/// The features of a stream that is authenticated (RFC 6120, 7.4), and has so much already.
+pub(crate) fn authenticated(negotiation: &Negotiation, domain: &str, progress: Progress) -> Bytes {
     let host = negotiation.host(domain);
-    let make = || after_authentication(negotiation, host, is_bound);
-    if is_bound { host.offers.bound(make) } else { host.offers.unbound(make) }
+    host.offers.after(progress, || after_authentication(negotiation, host, progress))
 }
 
-fn after_authentication(negotiation: &Negotiation, host: &HostSettings, is_bound: bool) -> Element {
+fn after_authentication(negotiation: &Negotiation, host: &HostSettings, progress: Progress) -> Element {
     let mut features = Element::new("features", ns::STREAM);
-    if !is_bound {
+    if progress == Progress::Authenticated {
         features.push(Element::new("bind", ns::BIND));
         let optional = Element::new("optional", ns::SESSION);
         features.push(Element::new("session", ns::SESSION).with_child(optional));
     }
-    for version in [Version::Three, Version::Two] {
-        features.push(Element::new("sm", version.namespace()));
+    // To who has it, it would be an offer that ends the stream: xmpp.js enables whenever it sees it.
+    if progress != Progress::Managed {
+        for version in [Version::Three, Version::Two] {
+            features.push(Element::new("sm", version.namespace()));
+        }
     }
     features.push(Element::new("csi", ns::CLIENT_STATE));
     // RFC 6121, 2.6.1 and 3.4: merely informative.

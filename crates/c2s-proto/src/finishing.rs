@@ -22,6 +22,7 @@ use crate::{
     features,
     management::Terms,
     negotiating::AwaitingFeature,
+    offers::Progress,
     resuming::{self, ResumeRequest},
     sasl2::{BindRequest, Request},
     speech, upgrading,
@@ -178,7 +179,12 @@ impl Login {
         }
         self.say_success(bound.as_ref().map(|(jid, _)| jid), children, out);
         let Login { below: AwaitingFeature { negotiation, opened }, who, .. } = self;
-        out.push(Action::Write(features::authenticated(&negotiation, &opened.host, bound.is_some())));
+        let progress = match (&bound, &granted) {
+            (_, Some(_)) => Progress::Managed,
+            (Some(_), None) => Progress::Bound,
+            (None, None) => Progress::Authenticated,
+        };
+        out.push(Action::Write(features::authenticated(&negotiation, &opened.host, progress)));
         out.push(Action::Order(Order::NewLimits(negotiation.settings.limits)));
         let (account, guest) = (who.account.clone(), who.guest);
         out.push(Action::Authenticated(Box::new(who)));

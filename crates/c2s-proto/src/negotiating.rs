@@ -22,6 +22,7 @@ use crate::{
     binding::AwaitingBind,
     closing::{Leaving, Voice},
     features,
+    offers::Progress,
     registering::Registering,
     speech,
 };
@@ -314,7 +315,7 @@ impl AwaitingRestart {
             Ok(opened) => opened,
             Err(error) => return refusal(header, &negotiation.settings, fresh).stream_error(error, out),
         };
-        opened.answer(&features::authenticated(&negotiation, &opened.host, false), out);
+        opened.answer(&features::authenticated(&negotiation, &opened.host, Progress::Authenticated), out);
         State::AwaitingBind(Box::new(AwaitingBind::new(negotiation, account, guest, opened)))
     }
 }

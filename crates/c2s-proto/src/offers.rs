@@ -34,8 +34,18 @@ pub(crate) struct Offer {
 #[derive(Default)]
 pub struct Offers {
     before: [OnceLock<Box<Offer>>; KINDS],
-    unbound: OnceLock<Bytes>,
-    bound: OnceLock<Bytes>,
+    after: [OnceLock<Bytes>; 3],
+}
+
+/// What a stream has when it is offered what is for those that are authenticated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No resource.
+    Authenticated,
+    /// A resource: it was bound together with the login (XEP-0386).
+    Bound,
+    /// A resource, and stream management too (XEP-0198, 9.1).
+    Managed,
 }
 
 impl Offers {
@@ -48,14 +58,9 @@ impl Offers {
         self.before[kind(channel, host)].get_or_init(|| Box::new(make()))
     }
 
-    /// The features of a stream that has no resource yet.
-    pub(crate) fn unbound(&self, make: impl Fn() -> Element) -> Bytes {
-        self.unbound.get_or_init(|| written(&make())).clone()
-    }
-
-    /// The features of a stream that was bound while it logged in (XEP-0386).
-    pub(crate) fn bound(&self, make: impl Fn() -> Element) -> Bytes {
-        self.bound.get_or_init(|| written(&make())).clone()
+    /// The features of a stream that is authenticated.
+    pub(crate) fn after(&self, progress: Progress, make: impl Fn() -> Element) -> Bytes {
+        self.after[progress as usize].get_or_init(|| written(&make())).clone()
     }
 }
 
