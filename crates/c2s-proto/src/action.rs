@@ -162,6 +162,8 @@ pub enum Action {
     Acknowledged(u32),
     /// The same on a stream that goes on with a session; what it has not handled is written again.
     Retransmit(u32),
+    /// The session gets copies of what the account's others say and hear (XEP-0280).
+    EnableCarbons,
     /// Whether the client is used by somebody (XEP-0352).
     ClientActive(bool),
     /// The connection is gone; the session waits to be resumed.

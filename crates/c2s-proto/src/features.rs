@@ -136,7 +136,7 @@ fn mechanism_list(name: &str, namespace: &str, mechanisms: &[Mechanism]) -> Elem
 fn authentication(host: &HostSettings, offer: &Offer) -> Element {
     let managed = Version::Three.namespace();
     let mut within = Element::new("inline", ns::BIND2);
-    for feature in [managed, ns::CLIENT_STATE] {
+    for feature in [managed, ns::CARBONS, ns::CLIENT_STATE] {
         within.push(Element::new("feature", ns::BIND2).with_attribute("var", feature));
     }
     let bind = Element::new("bind", ns::BIND2).with_child(within);

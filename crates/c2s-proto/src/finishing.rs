@@ -192,6 +192,9 @@ impl Login {
         if let Some((management, _)) = granted {
             established.begin_management(management, out);
         }
+        if bind.carbons {
+            out.push(Action::EnableCarbons);
+        }
         if bind.inactive {
             out.push(Action::ClientActive(false));
         }

@@ -48,6 +48,8 @@ pub(crate) struct BindRequest {
     pub(crate) tag: Option<String>,
     /// Stanzas are to be counted (XEP-0198, 9.1).
     pub(crate) enable: Option<EnableRequest>,
+    /// It wants copies of what the account's others say and hear (XEP-0280).
+    pub(crate) carbons: bool,
     /// Nobody uses the client (XEP-0352).
     pub(crate) inactive: bool,
 }
@@ -85,6 +87,7 @@ impl Request {
             bind: child("bind", ns::BIND2).map(|bind| BindRequest {
                 tag: bind.child("tag", ns::BIND2).map(Element::text).filter(|tag| !tag.is_empty()),
                 enable: EnableRequest::within(bind),
+                carbons: bind.child("enable", ns::CARBONS).is_some(),
                 inactive: bind.child("inactive", ns::CLIENT_STATE).is_some(),
             }),
             token: child("request-token", ns::FAST)

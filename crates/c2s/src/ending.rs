@@ -97,6 +97,9 @@ impl C2s {
     pub(crate) fn send(&mut self, parcel: Arc<Parcel>, context: &mut Context<Self>) {
         let noted = self.outbox.push_parcel(parcel);
         self.noted(noted, context);
+        if self.phase == crate::Phase::Hibernated {
+            self.wake_for(0);
+        }
         if self.outbox.len() >= self.shared.outbox_bytes_max
             && let Some(seat) = &self.seat
             && !seat.is_spilling()

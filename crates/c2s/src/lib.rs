@@ -140,6 +140,8 @@ struct Errands {
     owed: Option<Timer>,
     /// When the client is asked what it has handled.
     request: Option<Timer>,
+    /// When it is to be woken for what it has not acknowledged by then.
+    wake: Option<Timer>,
     /// By when it has to answer.
     acknowledgement: Option<Timer>,
     /// When nobody can resume the session any more.

@@ -44,6 +44,8 @@ pub(crate) struct Managed {
 pub(crate) struct Sent {
     what: What,
     unix_s: i64,
+    /// Those who can wake the client were told of it (XEP-0357).
+    told: bool,
 }
 
 /// A stanza as it can be sent again.
@@ -98,7 +100,7 @@ impl Managed {
             self.outbound.pass();
             return Noted::Passed;
         }
-        match self.outbound.send(Sent { what, unix_s: now_unix_s() }, bytes) {
+        match self.outbound.send(Sent { what, unix_s: now_unix_s(), told: false }, bytes) {
             true => Noted::Kept,
             false => Noted::TooMuch,
         }
@@ -130,6 +132,21 @@ impl Managed {
     /// (stanzas, bytes) that wait for an acknowledgement.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         (self.outbound.len(), self.outbound.bytes())
+    }
+
+    /// What has waited for so many seconds and was not given here before: somebody should be woken for it.
+    pub(crate) fn overdue(&mut self, seconds: u64) -> Vec<Arc<Parcel>> {
+        let before = now_unix_s().saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let overdue = self.outbound.waiting_mut().filter(|sent| !sent.told && sent.unix_s <= before);
+        overdue
+            .filter_map(|sent| {
+                sent.told = true;
+                match &sent.what {
+                    What::Parcel(parcel) => Some(parcel.clone()),
+                    What::Own(..) => None,
+                }
+            })
+            .collect()
     }
 
     /// The number of the last message of the account's own store that waits; 0 where none does.

@@ -136,6 +136,36 @@ impl C2s {
         let request = managed.version.request();
         self.say(&request);
         self.set_deadline(Deadline::Acknowledgement);
+        self.wake_later();
+    }
+
+    fn wake_later(&mut self) {
+        if self.errands.as_ref().is_none_or(|errands| errands.wake.is_none()) {
+            let timer = self.arm(self.shared.router.im().push_after(), Tick::Wake);
+            self.errands().wake = Some(timer);
+        }
+    }
+
+    /// Some of what the client was sent it has not acknowledged for long: perhaps it sleeps.
+    pub(crate) fn wake_for_overdue(&mut self) {
+        if let Some(errands) = &mut self.errands {
+            errands.wake = None;
+        }
+        self.wake_for(self.shared.router.im().push_after().as_secs());
+        if self.outbox.managed().is_some_and(|managed| managed.is_outstanding() && !managed.mute) {
+            self.wake_later();
+        }
+    }
+
+    /// Has the client woken for what it has not acknowledged for so long.
+    pub(crate) fn wake_for(&mut self, seconds: u64) {
+        let overdue = self.outbox.managed().map(|managed| managed.overdue(seconds)).unwrap_or_default();
+        if let Some(seat) = self.seat.as_ref().filter(|_| !overdue.is_empty()) {
+            let account = seat.jid().to_bare();
+            for parcel in &overdue {
+                self.shared.router.im().push_hint(&account, parcel.stanza());
+            }
+        }
     }
 
     /// The client has handled all up to `h`.
@@ -197,14 +227,16 @@ impl C2s {
             );
         }
         if let Some(errands) = &mut self.errands {
-            (errands.request, errands.acknowledgement) = (None, None);
+            (errands.request, errands.acknowledgement, errands.wake) = (None, None, None);
         }
         self.timers = crate::Timers { ending: self.timers.ending.take(), ..crate::Timers::default() };
         self.phase = Phase::Hibernated;
         self.credit(Credit { order: Order::Close, elements_max: 1 });
         self.transport = self.transport.given_up();
         self.admission = Box::new(());
-        if self.outbox.fall_silent() == Noted::TooMuch {
+        let noted = self.outbox.fall_silent();
+        self.wake_for(0);
+        if noted == Noted::TooMuch {
             self.window_passed(context);
         }
     }

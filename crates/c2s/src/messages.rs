@@ -25,6 +25,8 @@ pub enum Tick {
     Release,
     /// Time to ask the client what it has handled (XEP-0198).
     Request,
+    /// Time to have the client woken for what it has not acknowledged for long (XEP-0357).
+    Wake,
     /// Time to look again whether the mailbox is empty, so that the session can end.
     Ending,
 }

@@ -161,6 +161,11 @@ impl C2s {
             Action::AnswerRequest => self.answer_request(),
             Action::Acknowledged(h) => self.acknowledged(h, context),
             Action::Retransmit(h) => self.retransmit(h, context),
+            Action::EnableCarbons => {
+                if let Some(seat) = &self.seat {
+                    self.shared.router.im().carbons.enable(seat);
+                }
+            }
             Action::ClientActive(active) => self.client_is(active, context),
             Action::Hibernate(reason) => self.hibernate(reason, context),
             Action::ForgetResumption => self.forget_resumption(),
@@ -232,8 +237,8 @@ impl C2s {
             return;
         }
         let is_presence = matches!(stanza.kind, StanzaKind::Presence(_));
-        // A message is not answered later.
-        let envelope = (is_presence || stanza.is_request()).then(|| stanza.envelope());
+        // A message is not answered later; an answer may be one to the server, which has to do something then.
+        let envelope = (!matches!(stanza.kind, StanzaKind::Message(_))).then(|| stanza.envelope());
         let burden = self.burden_of(&stanza);
         match carrying(burden, || self.route_committed(stanza)) {
             Routed::Done => {}
@@ -357,6 +362,7 @@ impl C2s {
                 self.stop_when_done(context);
             }
             Tick::Request => self.request(),
+            Tick::Wake => self.wake_for_overdue(),
             Tick::Resume => self.pump(context),
             Tick::TakeOffline => self.take_offline(context),
             Tick::Appear => self.appear(context),

@@ -14,12 +14,11 @@ use crate::Im;
 use crate::archive::id_text;
 
 impl Im {
-    /// A stanza of a session, whose `from` is stamped, without what it cannot know.
-    pub fn without_forged(&self, stanza: Stanza) -> Stanza {
-        if !stanza.children().iter().any(is_mark) {
-            return stanza;
+    /// Takes from a stanza of a session, whose `from` is stamped, what the session cannot know.
+    pub fn take_forged(&self, stanza: &mut Stanza) {
+        if stanza.children().iter().any(is_mark) {
+            *stanza = stanza.without_children(|child| is_mark(child) && self.is_forged(stanza, child));
         }
-        stanza.without_children(|child| is_mark(child) && self.is_forged(&stanza, child))
     }
 
     fn is_forged(&self, stanza: &Stanza, child: &Child) -> bool {
@@ -70,8 +69,9 @@ mod tests {
     use crate::stage::{HOST, JULIET, ROMEO, Stage, inner, stanza};
 
     fn left(inside: &str) -> String {
-        let sent = stanza(&format!("<message from='{ROMEO}' to='{JULIET}'>{inside}</message>"));
-        inner(&Stage::new().im.without_forged(sent))
+        let mut sent = stanza(&format!("<message from='{ROMEO}' to='{JULIET}'>{inside}</message>"));
+        Stage::new().im.take_forged(&mut sent);
+        inner(&sent)
     }
 
     #[test]

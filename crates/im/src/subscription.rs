@@ -22,6 +22,9 @@ pub enum Subscribing {
     Refused(StanzaError),
     /// The rosters are being changed; resolves when that is committed, or has failed and the sender was told so.
     Committing(BoxFuture<'static, Committed>),
+    /// The same, and whoever may see the sender from now on is told more than his presence: that takes reading, and the
+    /// sender's next stanzas wait.
+    Granting(BoxFuture<'static, ()>),
     /// Nothing.
     Nothing,
 }
@@ -57,17 +60,17 @@ impl Im {
             }
         });
         let answer = self.store.change_subscription(change, self.limits.roster_items_max, follow);
+        if act != Act::Subscribed {
+            return Subscribing::Committing(answer.map(|answer| Committed::of(&answer)).boxed());
+        }
         let introduced = async move {
-            let answer = answer.await;
-            let committed = Committed::of(&answer);
-            for event in answer.into_iter().flatten() {
+            for event in answer.await.into_iter().flatten() {
                 if let RosterEvent::Granted { of, to } = event {
                     self.introduce(of, to).await;
                 }
             }
-            committed
         };
-        Subscribing::Committing(introduced.boxed())
+        Subscribing::Granting(introduced.boxed())
     }
 
     /// Carries out what a change of rosters comes to. Called in the order of the commits, one at a time.

@@ -11,10 +11,14 @@ impl Router {
         match self.inner.im.blocklists.verdict(stanza) {
             Verdict::Pass => None,
             Verdict::Drop => {
+                self.copy_unheard(stanza);
                 self.inner.counters.dropped();
                 Some(Routed::Done)
             }
-            Verdict::Refuse(error) => Some(self.bounce_with(stanza, &error)),
+            Verdict::Refuse(error) => {
+                self.copy_unheard(stanza);
+                Some(self.bounce_with(stanza, &error))
+            }
         }
     }
 }

@@ -88,12 +88,12 @@ impl Router {
     }
 
     /// The whole way of a stanza. `from` is stamped: the sender's full JID.
-    pub fn route(&self, stanza: Stanza) -> Routed {
+    pub fn route(&self, mut stanza: Stanza) -> Routed {
         self.inner.counters.routed(stanza.kind);
         if sender(&stanza).is_none() {
             return Routed::Done;
         }
-        let stanza = self.inner.im.without_forged(stanza);
+        self.inner.im.take_forged(&mut stanza);
         if let Some(end) = self.blocked(&stanza) {
             return end;
         }
@@ -175,6 +175,7 @@ impl Router {
         match self.inner.im.subscribe(&stanza, &sender, act) {
             Subscribing::Nothing => Routed::Done,
             Subscribing::Committing(done) => Routed::Committing(done),
+            Subscribing::Granting(done) => Routed::Later(done.map(|()| None).boxed()),
             Subscribing::Refused(error) => {
                 stanza.from = Some(sender.into());
                 Routed::error(&stanza, &error)
@@ -216,9 +217,9 @@ fn settle(answer: Answer) -> Routed {
 /// What a session's own presence sets in motion.
 impl Router {
     /// The session of `seat` became available, changed, or became unavailable (RFC 6121, 4). `from` is stamped.
-    pub fn presence(&self, seat: &Arc<Seat>, stanza: Stanza, priority: Option<i8>) -> Shown {
+    pub fn presence(&self, seat: &Arc<Seat>, mut stanza: Stanza, priority: Option<i8>) -> Shown {
         self.inner.counters.routed(stanza.kind);
-        let stanza = self.inner.im.without_forged(stanza);
+        self.inner.im.take_forged(&mut stanza);
         self.inner.im.presence(seat, stanza, priority)
     }
 

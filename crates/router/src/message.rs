@@ -49,6 +49,14 @@ impl Router {
         }
     }
 
+    /// XEP-0280, 8: what goes no further was sent all the same, and so is what is told of it.
+    pub(crate) fn copy_unheard(&self, message: &Stanza) {
+        let im = self.inner.im;
+        if im.carbons.in_use() && carbons::is_copied(message) {
+            im.copy_sent(message, |_, _| false);
+        }
+    }
+
     /// RFC 6121, 8.5.
     fn deliver(&self, message: Stanza) -> Routed {
         if message.to.as_ref().is_some_and(Jid::is_full) {

@@ -135,7 +135,7 @@ fn message(number: u64) -> ArchiveAppend {
         if_listed: false,
     };
     let mut places = vec![place("juliet")];
-    places.extend((number % 100 == 0).then(|| place("nurse")));
+    places.extend(number.is_multiple_of(100).then(|| place("nurse")));
     let came_unix_us = i64::try_from((FIRST_UNIX_S + number) * 1_000_000).unwrap();
     ArchiveAppend { came_unix_us, stanza: text(number), places }
 }

@@ -60,7 +60,7 @@ fn fraction(text: &str) -> Option<(i64, &str)> {
     if end == 0 {
         return None;
     }
-    let digit = |place: usize| text[..end].as_bytes().get(place).map_or(0, |byte| i64::from(byte - b'0'));
+    let digit = |place: usize| text.as_bytes()[..end].get(place).map_or(0, |byte| i64::from(byte - b'0'));
     Some(((0..6).fold(0, |sum, place| sum * 10 + digit(place)), &text[end..]))
 }
 

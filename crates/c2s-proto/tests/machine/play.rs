@@ -329,6 +329,7 @@ pub(crate) fn line(action: &Action) -> String {
         Action::AnswerRequest => "answer".to_owned(),
         Action::Acknowledged(h) => format!("acknowledged {h}"),
         Action::Retransmit(h) => format!("retransmit behind {h}"),
+        Action::EnableCarbons => "carbons".to_owned(),
         Action::ClientActive(active) => format!("active {active}"),
         Action::Hibernate(reason) => format!("hibernate {reason:?}"),
         Action::ForgetResumption => "forget resumption".to_owned(),

@@ -1,3 +1,5 @@
+//! Rules of the archive that need a store which answers when it is told to.
+
 use parking_lot::Mutex;
 use rjabberd_session_manager::SessionTable;
 use rjabberd_storage::{Absent, Answer, ArchiveStore, Follow, Store};

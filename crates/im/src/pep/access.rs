@@ -4,7 +4,7 @@
 //! not; unless the node is open to everybody, or he stands on its list.
 
 use rjabberd_storage::{PepAffiliation, PepNode, Profile};
-use rjabberd_xmpp::roster::Half;
+use rjabberd_xmpp::roster::{Half, RosterItem};
 use rjabberd_xmpp::{BareJid, Condition, StanzaError};
 
 use super::config::{AccessModel, NodeConfig, PublishModel};
@@ -27,9 +27,14 @@ impl Relation {
     /// What a profile says of somebody else.
     pub(crate) fn of(profile: &Profile, other: &BareJid) -> Relation {
         let item = profile.items.iter().find(|item| item.jid == *other);
-        match item.filter(|item| item.state.from == Half::Granted) {
-            Some(item) => Relation { own: false, sees: true, groups: item.groups.clone() },
-            None => Relation::default(),
+        item.map(Relation::of_item).unwrap_or_default()
+    }
+
+    /// The same of one who is listed.
+    pub(crate) fn of_item(item: &RosterItem) -> Relation {
+        match item.state.from {
+            Half::Granted => Relation { own: false, sees: true, groups: item.groups.clone() },
+            Half::None | Half::Pending => Relation::default(),
         }
     }
 

@@ -329,11 +329,12 @@ fn cast(conference: &Element, namespace: &str, room: Option<&str>) -> Element {
 fn differences(kept: &[Bookmark], list: &Element) -> Difference {
     let mut difference = Difference::default();
     let mut rooms: Vec<String> = Vec::new();
-    for conference in list.children().filter(|child| is_conference(child)) {
-        let Some(room) = room(conference) else { continue };
+    // Of two for one room, the later is what the client has added.
+    let conferences: Vec<&Element> = list.children().filter(|child| is_conference(child)).collect();
+    for conference in conferences.into_iter().rev() {
+        let Some(room) = room(conference).filter(|room| !rooms.contains(room)) else { continue };
         let before = kept.iter().find(|(id, _)| *id == room).map(|(_, before)| before);
-        let is_new = before.is_none_or(|before| said(before) != said(conference));
-        if is_new && !rooms.contains(&room) {
+        if before.is_none_or(|before| said(before) != said(conference)) {
             let mut item = cast(conference, ns::BOOKMARKS, None);
             let extensions = before.and_then(|before| before.child("extensions", ns::BOOKMARKS));
             if let Some(extensions) = extensions.filter(|_| item.child("extensions", ns::BOOKMARKS).is_none())
@@ -344,6 +345,7 @@ fn differences(kept: &[Bookmark], list: &Element) -> Difference {
         }
         rooms.push(room);
     }
+    difference.published.reverse();
     let gone = kept.iter().filter(|(id, _)| !rooms.contains(id));
     difference.retracted = gone.map(|(id, _)| id.clone()).collect();
     difference

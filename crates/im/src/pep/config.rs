@@ -230,7 +230,7 @@ impl NodeConfig {
             field("pubsub#description", "text-single", [self.description.as_str()]),
             field("pubsub#type", "text-single", [self.payload_type.as_str()]),
             choice("pubsub#access_model", name_of(&ACCESS_MODELS, self.access), access),
-            field("pubsub#roster_groups_allowed", "text-multi", self.groups.iter().map(String::as_str)),
+            field("pubsub#roster_groups_allowed", "list-multi", self.groups.iter().map(String::as_str)),
             choice("pubsub#publish_model", name_of(&PUBLISH_MODELS, self.publish), publish),
             field("pubsub#persist_items", "boolean", [said(self.persist_items)]),
             field("pubsub#max_items", "text-single", [max_items.as_str()]),

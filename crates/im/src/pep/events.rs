@@ -13,6 +13,7 @@ use rjabberd_session_manager::Seat;
 use rjabberd_storage::{PepItem, PepNode, Profile};
 use rjabberd_xml::Element;
 use rjabberd_xmpp::date::date_time;
+use rjabberd_xmpp::roster::Circle;
 use rjabberd_xmpp::{BareJid, FullJid, MessageType, Stanza, StanzaError, StanzaKind, ns};
 
 use super::access::{Relation, may_read};
@@ -37,11 +38,12 @@ impl Audience {
             return;
         }
         let event = message(&self.account, event);
+        let circle = self.im.circle_of(&self.account);
         let mut told = HashSet::new();
         self.tell_interested(&self.account, &event, &mut told);
         for item in &self.profile.items {
-            let relation = Relation::of(&self.profile, &item.jid);
-            if relation.sees && self.may_have(&item.jid, &relation) {
+            let relation = Relation::of_item(item);
+            if relation.sees && self.may_have(&item.jid, relation, circle.as_deref()) {
                 self.tell_interested(&item.jid, &event, &mut told);
             }
         }
@@ -51,7 +53,7 @@ impl Audience {
                 true => Relation { own: true, ..Relation::default() },
                 false => Relation::of(&self.profile, &subscriber),
             };
-            if self.may_have(&subscriber, &relation) {
+            if self.may_have(&subscriber, relation, circle.as_deref()) {
                 let wants = |seat: &Seat| match jid.try_as_full() {
                     Ok(full) => seat.jid() == full,
                     Err(_) => seat.priority() >= Some(0),
@@ -61,9 +63,9 @@ impl Audience {
         }
     }
 
-    fn may_have(&self, who: &BareJid, relation: &Relation) -> bool {
-        let mut relation = relation.clone();
-        relation.sees = relation.sees && self.im.still_sees(&self.account, who);
+    /// `circle` is what the account's sessions know by now.
+    fn may_have(&self, who: &BareJid, mut relation: Relation, circle: Option<&Circle>) -> bool {
+        relation.sees = relation.sees && circle.is_none_or(|circle| circle.contacts.sees(who));
         !self.im.blocklists.between(&self.account, who)
             && may_read(&self.config, &self.node, &relation, who).is_ok()
     }
@@ -89,11 +91,9 @@ impl Audience {
 }
 
 impl Im {
-    /// Whether an account's presence is still shown to somebody who was listed as a contact, as far as its sessions know.
-    fn still_sees(&self, account: &BareJid, who: &BareJid) -> bool {
-        let seats = self.outlet.table().seats(account);
-        let circle = seats.iter().find_map(|seat| seat.show().circle().cloned());
-        circle.is_none_or(|circle| circle.contacts.sees(who))
+    /// What the sessions of an account know of it, if one of them knows.
+    fn circle_of(&self, account: &BareJid) -> Option<Arc<Circle>> {
+        self.outlet.table().seats(account).iter().find_map(|seat| seat.show().circle().cloned())
     }
 
     pub(crate) fn give_event(&self, seat: &Seat, event: &Stanza) {

@@ -53,7 +53,7 @@ fn asks(client: &mut Client, inside: &str) -> Result<Page, String> {
         let got = client.takes();
         if got.name == "iq" && got.attribute("id") == Some("mam") {
             if got.attribute("type") == Some("error") {
-                return Err(got.child("error").unwrap().children[0].name.clone());
+                return Err(got.child("error").expect("an error says which").children[0].name.clone());
             }
             page.fin = got.child("fin").expect("a result ends the page").clone();
             return Ok(page);
@@ -507,4 +507,21 @@ fn a_page_of_big_messages_comes_whole_to_who_reads_slowly_and_holds_nobody_up() 
         }
     }
     assert_eq!(found, 40);
+}
+
+#[test]
+fn each_message_of_a_page_counts_in_stream_management() {
+    let mut play = play(&[]);
+    for number in 0..5 {
+        play.client("romeo/orchard").says(JULIET, &format!("m{number}"));
+    }
+    play.client("romeo/orchard").settles();
+    let mut juliet = play.logged_in("juliet/counting");
+    juliet.sends("<enable xmlns='urn:xmpp:sm:3'/>").gets("<enabled xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(asks(&mut juliet, "").unwrap().messages.len(), 5);
+    // One more than there were would end the stream (XEP-0198, 4).
+    juliet.sends("<a xmlns='urn:xmpp:sm:3' h='6'/><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+    juliet.gets_at_last("<iq type='result' id='p'/>");
+    juliet.sends("<a xmlns='urn:xmpp:sm:3' h='8'/>");
+    juliet.gets_at_last("<stream:error><undefined-condition/></stream:error>");
 }

@@ -50,7 +50,7 @@ fn seen(node: &Node) -> String {
         };
         let Some(message) = copy.find("message") else { continue };
         assert_eq!(message.attribute("xmlns"), Some("jabber:client"));
-        let account = node.attribute("to").unwrap().split('/').next();
+        let account = node.attribute("to").expect("a copy is for one session").split('/').next();
         let by = if node.attribute("from") == account { side } else { "forged" };
         return format!("{by} {}", seen(message));
     }
@@ -140,6 +140,14 @@ fn an_error_about_a_message_is_seen_by_those_who_saw_the_message() {
         assert_eq!(street, [format!("sent {kind} a"), "received error error".to_owned()]);
         assert!(balcony.is_empty() && chamber.is_empty());
     }
+    play.client("juliet/balcony")
+        .sends("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>")
+        .gets_at_last("<iq type='result' id='b'/>");
+    check(
+        &mut play,
+        &format!("<message to='{JULIET}' type='chat'><body>a</body></message>"),
+        [&["error error"], &["sent chat a", "received error error"], &[], &[]],
+    );
 }
 
 #[test]

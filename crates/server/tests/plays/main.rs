@@ -18,6 +18,7 @@ mod log_file;
 mod logins;
 mod mechanisms;
 mod offline;
+mod pep;
 mod presence;
 mod proxied;
 mod push;

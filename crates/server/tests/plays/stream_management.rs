@@ -276,6 +276,50 @@ fn pitfall_15_who_does_not_answer_is_asked_once_and_then_waited_for() {
 }
 
 #[test]
+fn pitfall_17_push_services_are_told_of_what_comes_for_a_session_without_connection() {
+    let mut play = Play::without_tls(&[]);
+    play.enters("app/push").is_available(0);
+    play.enters("juliet/balcony").is_available(0);
+    let (mut romeo, id) = managed(&mut play, "romeo/orchard");
+    romeo
+        .sends(
+            "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='app@localhost/push' node='n'/></iq>",
+        )
+        .gets("<iq type='result' id='e'/>");
+    // What it was sent and has not acknowledged, and what comes later.
+    play.client("juliet/balcony").says(ROMEO, "one");
+    romeo.hears("one");
+    romeo.vanishes();
+    hibernated(&play, 1);
+    let told = play.client("app/push").takes();
+    assert!(told.to_string().contains("urn:xmpp:push:summary"), "{told}");
+    let answer = told.attribute("id").map(|id| format!("<iq type='result' id='{id}' to='localhost'/>"));
+    play.client("app/push").sends(&answer.unwrap_or_default());
+    play.client("juliet/balcony").says(ROMEO, "two");
+    let told = play.client("app/push").takes();
+    assert!(told.to_string().contains("urn:xmpp:push:summary"), "{told}");
+    let (mut romeo, _) = resumes(&play, "romeo", &id, 1);
+    assert_eq!(bodies(&mut romeo), ["one", "two"]);
+}
+
+#[test]
+fn pitfall_17_push_services_are_told_of_what_was_not_acknowledged_for_long() {
+    let mut play = Play::without_tls(&["push.unacknowledged_s = 1"]);
+    play.enters("app/push").is_available(0);
+    play.enters("juliet/balcony").is_available(0);
+    let (mut romeo, _) = managed(&mut play, "romeo/orchard");
+    romeo
+        .sends(
+            "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='app@localhost/push' node='n'/></iq>",
+        )
+        .gets("<iq type='result' id='e'/>");
+    play.client("juliet/balcony").says(ROMEO, "one");
+    romeo.hears("one");
+    let told = play.client("app/push").takes();
+    assert!(told.to_string().contains("urn:xmpp:push:summary"), "{told}");
+}
+
+#[test]
 fn pitfall_19_presence_and_pushes_wait_too_for_who_resumes_asks_for_nothing() {
     let mut play = Play::without_tls(&[]);
     let (mut romeo, id) = managed(&mut play, "romeo/orchard");

@@ -1,4 +1,4 @@
-//! Random interleavings of senders, claims, hand-overs (answered, late, never), endings and writing: every parcel is
+//! Random interleavings of senders, claims, resumptions, hand-overs (answered, late, never), endings and writing: every parcel is
 //! written, comes back or is handed on, exactly once, and in order of its sender.
 
 use std::{collections::HashMap, time::Duration};
@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 use crate::stage::{RULES, Session, Stage, jid, pass, settle};
 use rjabberd_session_manager::{Control, Rules};
+use rjabberd_xmpp::management::ResumptionId;
+
+/// By what every session can be resumed.
+const ID: ResumptionId = ResumptionId([7; 16]);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -16,6 +20,8 @@ enum Step {
     Run,
     /// Somebody wants the resource; its mailbox takes so many.
     Claim { depth_max: usize },
+    /// Somebody wants the session that is there to go on.
+    Resume { depth_max: usize },
     /// A session writes to its client what it has.
     Write { session: usize },
     /// A session that was asked for its resource hands it over.
@@ -33,6 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => (0usize..2).prop_map(|sender| Step::Send { sender }),
         4 => Just(Step::Run),
         3 => (1usize..5).prop_map(|depth_max| Step::Claim { depth_max }),
+        3 => (1usize..5).prop_map(|depth_max| Step::Resume { depth_max }),
         6 => (0usize..8).prop_map(|session| Step::Write { session }),
         4 => (0usize..8).prop_map(|session| Step::HandOver { session }),
         1 => Just(Step::Pass),
@@ -79,7 +86,13 @@ impl Play {
             return None;
         }
         let player = &mut self.players[index % count];
-        player.session.is_seated();
+        if player.session.is_seated()
+            && let Some(seat) = &player.session.seat
+        {
+            seat.set_resumption(Some(ID));
+        }
+        // Nobody was there any more.
+        player.over |= player.session.refusal().is_some();
         (!player.over).then_some(player)
     }
 
@@ -95,7 +108,8 @@ impl Play {
                 return;
             }
         }
-        let written = player.session.writes();
+        let mut written = player.session.retransmits();
+        written.extend(player.session.writes());
         player.written.extend(written.iter().cloned());
         self.written.extend(written);
     }
@@ -110,6 +124,10 @@ impl Play {
             Step::Run => settle().await,
             Step::Claim { depth_max } => {
                 let session = self.stage.asks(Some("r"), depth_max);
+                self.players.push(Player { session, asked: false, over: false, written: Vec::new() });
+            }
+            Step::Resume { depth_max } => {
+                let session = self.stage.resumes(ID, depth_max);
                 self.players.push(Player { session, asked: false, over: false, written: Vec::new() });
             }
             Step::Write { session } => self.write(session),
@@ -167,7 +185,9 @@ impl Play {
         settle().await;
         self.stage.releases(&seat).await;
         let index = index % self.players.len();
-        let leftover = self.players[index].session.inbox.take();
+        let session = &mut self.players[index].session;
+        drop(session.handed.take());
+        let leftover = session.inbox.take();
         leftover.into_iter().for_each(drop);
         seat.close().into_iter().for_each(drop);
     }
@@ -183,7 +203,7 @@ impl Play {
         }
         self.players.retain_mut(|player| {
             player.session.is_seated();
-            !player.over
+            !player.over && player.session.refusal().is_none()
         });
         assert!(self.players.is_empty(), "{} sessions were never seated", self.players.len());
         settle().await;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     rc::Rc,
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,10 +10,12 @@ use std::{
 
 use rjabberd_actors::{Port, probe::Probe, reply};
 use rjabberd_session_manager::{
-    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Deliver, Handed, Parcel, Release, Released,
+    Bound, Claim, ClaimRefused, ConflictPolicy, Control, Deliver, Estate, Handed, Parcel, Release, Released,
     Resource, Rules, Seat, SessionManager, SessionManagerPorts, SessionTable, Undelivered,
 };
-use rjabberd_xmpp::{BareJid, FullJid, MessageType, PresenceType, Stanza, StanzaKind};
+use rjabberd_xmpp::{
+    BareJid, FullJid, MessageType, PresenceType, Stanza, StanzaKind, management::ResumptionId,
+};
 
 /// A way back that remembers what came back, in order.
 #[derive(Default)]
@@ -81,6 +84,15 @@ pub(crate) struct Stage {
 
 type Verdict = Result<Bound, ClaimRefused>;
 
+/// What its client has not acknowledged.
+struct Unacknowledged(VecDeque<Arc<Parcel>>);
+
+impl Estate for Unacknowledged {
+    fn into_queue(self: Box<Self>) -> VecDeque<Arc<Parcel>> {
+        self.0
+    }
+}
+
 /// A session, as far as the session manager knows one.
 pub(crate) struct Session {
     pub(crate) inbox: Probe<Deliver>,
@@ -110,6 +122,11 @@ impl Stage {
         let resource = resource
             .map_or(Resource::Made { prefix: String::new() }, |name| Resource::Named(name.to_owned()));
         self.claims(resource, depth_max, epoch, false)
+    }
+
+    /// Asks for an earlier session.
+    pub(crate) fn resumes(&self, id: ResumptionId, depth_max: usize) -> Session {
+        self.claims(Resource::Resumed(id), depth_max, self.table.epoch().now(), false)
     }
 
     /// Asks for a resource of any kind, as one who has an account, or as a guest.
@@ -171,8 +188,16 @@ impl Stage {
         seat.set_presence(&mut seat.show(), Some((0, &presence)));
         seat.withdraw();
         settle().await;
-        let queue = session.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
-        let handed = Handed { directed: Vec::new(), queue, estate: None };
+        let mut queue: VecDeque<_> = session.inbox.take().into_iter().map(|Deliver(parcel)| parcel).collect();
+        let older = queue.drain(..queue.len() / 2).collect();
+        let estate: Option<Box<dyn Estate>> = match seat.resumption() {
+            Some(_) => Some(Box::new(Unacknowledged(older))),
+            None => {
+                queue = older.into_iter().chain(queue).collect();
+                None
+            }
+        };
+        let handed = Handed { directed: Vec::new(), queue, estate };
         self.ports.released.send(Released { seat, handed }).unwrap();
         settle().await;
     }
@@ -196,6 +221,14 @@ impl Session {
     /// Why it was refused, if it was.
     pub(crate) fn refusal(&self) -> Option<ClaimRefused> {
         self.verdict.borrow().as_ref().and_then(|verdict| verdict.as_ref().err().copied())
+    }
+
+    /// Writes to its client again what a session left that goes on here.
+    pub(crate) fn retransmits(&mut self) -> Vec<String> {
+        let estate = self.handed.as_mut().and_then(|handed| handed.estate.take());
+        let parcels = estate.map(Estate::into_queue).unwrap_or_default();
+        parcels.iter().for_each(|parcel| parcel.delivered());
+        parcels.iter().map(|parcel| parcel.stanza().id.clone().unwrap()).collect()
     }
 
     /// Writes to its client all that it can take, as a c2s does: the mailbox, and then what spilled.

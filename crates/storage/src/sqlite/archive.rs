@@ -1,8 +1,10 @@
 //! Message archives. The row of an archive holds its sums, so that nothing is counted and each message gets a time behind
 //! that of the one before it; pages are found by that time, never by counting rows.
 
+mod prefs;
+mod trim;
+
 use bytes::Bytes;
-use rjabberd_xmpp::Jid;
 use rjabberd_xmpp::address::BareJid;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -12,21 +14,16 @@ use super::answered;
 use super::operations::weight;
 use crate::error::StoreError;
 use crate::store::archive::{
-    ArchiveAppend, ArchiveEnds, ArchiveId, ArchiveOtherwise, ArchivePage, ArchivePlace, ArchivePrefs,
-    ArchiveQuery, ArchiveStore, ArchivedMessage, Trimmed,
+    ArchiveAppend, ArchiveEnds, ArchiveId, ArchivePage, ArchivePlace, ArchivePrefs, ArchiveQuery,
+    ArchiveStore, ArchivedMessage, Trimmed,
 };
 use crate::store::{Answer, Follow};
 
+pub(super) use trim::end;
+#[cfg(test)]
+pub(super) use trim::{ARCHIVES, FORGET};
+
 type Result<T> = std::result::Result<T, StoreError>;
-
-/// Separates addresses in a list.
-const SEPARATOR: char = '\u{1F}';
-
-/// Archives that one transaction of [`ArchiveStore::trim_archives`] looks at.
-const TRIMMED_AT_ONCE: usize = 200;
-
-/// Messages that go with their account; the others go later, so that nobody waits for them.
-const FORGOTTEN_AT_ONCE: usize = 2_000;
 
 impl ArchiveStore for SqliteStore {
     fn append_archive(&self, message: ArchiveAppend, follow: Follow<()>) -> Answer<()> {
@@ -49,12 +46,12 @@ impl ArchiveStore for SqliteStore {
     }
 
     fn load_archive_prefs(&self) -> Answer<Vec<(BareJid, ArchivePrefs)>> {
-        self.read(load_prefs)
+        self.read(prefs::load)
     }
 
     fn save_archive_prefs(&self, account: &BareJid, prefs: ArchivePrefs, follow: Follow<()>) -> Answer<()> {
         let Some(key) = Key::new(account) else { return self.refuse(Some(follow), StoreError::NotFound) };
-        self.change(1, Some(follow), move |connection, _| save_prefs(connection, &key, &prefs))
+        self.change(1, Some(follow), move |connection, _| prefs::save(connection, &key, &prefs))
     }
 
     fn trim_archives(
@@ -64,8 +61,8 @@ impl ArchiveStore for SqliteStore {
         messages_max: u64,
         removed_max: usize,
     ) -> Answer<Trimmed> {
-        let limits = Limits { before_unix_us, messages_max };
-        self.write(1, move |connection| trim(connection, after, limits, removed_max))
+        let limits = trim::Limits { before_unix_us, messages_max };
+        self.write(1, move |connection| trim::trim(connection, after, limits, removed_max))
     }
 }
 
@@ -326,126 +323,4 @@ fn ends(connection: &Connection, key: &Key) -> Result<Option<ArchiveEnds>> {
         rows.next()?.map(|row| Ok((uid(row, 0)?, row.get(1)?))).transpose()
     };
     Ok(end(FIRST)?.zip(end(LAST)?).map(|(first, last)| ArchiveEnds { first, last }))
-}
-
-fn otherwise_name(otherwise: ArchiveOtherwise) -> &'static str {
-    match otherwise {
-        ArchiveOtherwise::Always => "always",
-        ArchiveOtherwise::Never => "never",
-        ArchiveOtherwise::Roster => "roster",
-    }
-}
-
-fn otherwise_named(name: &str) -> Result<ArchiveOtherwise> {
-    [ArchiveOtherwise::Always, ArchiveOtherwise::Never, ArchiveOtherwise::Roster]
-        .into_iter()
-        .find(|otherwise| otherwise_name(*otherwise) == name)
-        .ok_or_else(|| StoreError::damaged("what is archived otherwise is none of three words"))
-}
-
-/// What all accounts want: asked once, at the start.
-fn load_prefs(connection: &Connection) -> Result<Vec<(BareJid, ArchivePrefs)>> {
-    let mut select = connection.prepare_cached(
-        "SELECT account.domain, account.localpart, otherwise, always, never
-         FROM archive_prefs JOIN account ON account.id = archive_prefs.account_id",
-    )?;
-    let mut rows = select.query([])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let account = accounts::address(row, 0)?;
-        let otherwise = otherwise_named(&row.get::<_, String>(2)?)?;
-        let prefs = ArchivePrefs { otherwise, always: list(row, 3)?, never: list(row, 4)? };
-        found.push((account, prefs));
-    }
-    Ok(found)
-}
-
-fn list(row: &Row<'_>, column: usize) -> Result<Vec<Jid>> {
-    let text: String = row.get(column)?;
-    let jids = text.split(SEPARATOR).filter(|jid| !jid.is_empty());
-    jids.map(|jid| Jid::new(jid).map_err(|_| StoreError::damaged("an address in a list is none"))).collect()
-}
-
-fn save_prefs(connection: &Connection, key: &Key, prefs: &ArchivePrefs) -> Result<()> {
-    let id = accounts::find(connection, key)?.ok_or(StoreError::NotFound)?;
-    let text = |jids: &[Jid]| {
-        jids.iter().map(Jid::as_str).collect::<Vec<_>>().join(SEPARATOR.encode_utf8(&mut [0; 4]))
-    };
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO archive_prefs (account_id, otherwise, always, never) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (account_id) DO UPDATE
-         SET otherwise = excluded.otherwise, always = excluded.always, never = excluded.never",
-    )?;
-    upsert.execute(params![id, otherwise_name(prefs.otherwise), text(&prefs.always), text(&prefs.never)])?;
-    Ok(())
-}
-
-/// What an archive may hold.
-#[derive(Clone, Copy)]
-struct Limits {
-    before_unix_us: i64,
-    messages_max: u64,
-}
-
-pub(super) const ARCHIVES: &str = "
-    SELECT account_id, messages, EXISTS (SELECT 1 FROM account WHERE account.id = archive.account_id)
-    FROM archive WHERE account_id > ?1 ORDER BY account_id LIMIT ?2";
-pub(super) const OLDEST: &str = "
-    SELECT max(stamp_unix_us), count(*) FROM (
-        SELECT stamp_unix_us FROM archive_message
-        WHERE account_id = ?1 AND stamp_unix_us < ?2 ORDER BY stamp_unix_us LIMIT ?3)";
-pub(super) const FORGET: &str = "DELETE FROM archive_message WHERE account_id = ?1 AND stamp_unix_us <= ?2";
-
-fn trim(connection: &Connection, after: i64, limits: Limits, removed_max: usize) -> Result<Trimmed> {
-    let mut select = connection.prepare_cached(ARCHIVES)?;
-    let rows = select.query_map([after, TRIMMED_AT_ONCE as i64], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
-    })?;
-    let archives: Vec<(i64, i64, bool)> = rows.collect::<rusqlite::Result<_>>()?;
-    let mut removed = 0;
-    for &(id, messages, is_owned) in &archives {
-        let before = if is_owned { limits.before_unix_us } else { i64::MAX };
-        let expired = forget(connection, id, before, removed_max - removed)?;
-        removed += expired;
-        let left = u64::try_from(messages).unwrap_or(0).saturating_sub(expired as u64);
-        let excess = usize::try_from(left.saturating_sub(limits.messages_max)).unwrap_or(usize::MAX);
-        if is_owned && excess > 0 {
-            removed += forget(connection, id, i64::MAX, excess.min(removed_max - removed))?;
-        }
-        if removed >= removed_max {
-            // Perhaps not all of this one's: it is looked at again.
-            return Ok(Trimmed { removed, next: Some(id - 1) });
-        }
-        if !is_owned {
-            connection.prepare_cached("DELETE FROM archive WHERE account_id = ?1")?.execute([id])?;
-        }
-    }
-    let next = (archives.len() == TRIMMED_AT_ONCE).then(|| archives.last().map(|(id, ..)| *id)).flatten();
-    Ok(Trimmed { removed, next })
-}
-
-/// Forgets the oldest messages of an archive from before a moment; says how many it were.
-fn forget(connection: &Connection, id: i64, before_unix_us: i64, removed_max: usize) -> Result<usize> {
-    if removed_max == 0 {
-        return Ok(0);
-    }
-    let limit = i64::try_from(removed_max).unwrap_or(i64::MAX);
-    let mut select = connection.prepare_cached(OLDEST)?;
-    let (last, count): (Option<i64>, i64) =
-        select.query_row([id, before_unix_us, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let Some(last) = last else { return Ok(0) };
-    connection.prepare_cached(FORGET)?.execute([id, last])?;
-    let mut update =
-        connection.prepare_cached("UPDATE archive SET messages = messages - ?2 WHERE account_id = ?1")?;
-    update.execute([id, count])?;
-    Ok(usize::try_from(count).unwrap_or(0))
-}
-
-/// An account goes: with it as much of its archive as nobody has to wait for; [`trim`] sees to the rest.
-pub(super) fn end(connection: &Connection, key: &Key) -> Result<()> {
-    let Some(id) = accounts::find(connection, key)? else { return Ok(()) };
-    if forget(connection, id, i64::MAX, FORGOTTEN_AT_ONCE)? < FORGOTTEN_AT_ONCE {
-        connection.prepare_cached("DELETE FROM archive WHERE account_id = ?1")?.execute([id])?;
-    }
-    Ok(())
 }

@@ -84,6 +84,11 @@ impl<T> Outbound<T> {
         self.queue.iter().map(|(stanza, _)| stanza)
     }
 
+    /// The same, to note something of each.
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.queue.iter_mut().map(|(stanza, _)| stanza)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.queue.len()

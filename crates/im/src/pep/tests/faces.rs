@@ -144,6 +144,12 @@ fn bookmarks_are_the_same_whichever_way_they_are_kept() {
         asked(&stage)
     );
 
+    // Two for one room: the later is what was added.
+    let twice = renamed.to_owned() + "<conference jid='play@rooms.example.net' name='Again'/>";
+    done(&stage, &private(&list(&twice)));
+    let told = asked(&stage);
+    assert!(told.contains("name=\"Again\"") && !told.contains("Renamed"), "{told}");
+
     // By the old node: one goes.
     let one = list("<conference jid='ball@rooms.example.net' autojoin='true'/>");
     done(&stage, &pubsub(&format!("<publish node='{OLD}'><item id='current'>{one}</item></publish>")));
