@@ -45,7 +45,7 @@ impl C2s {
     ) {
         self.claiming = false;
         let answer = match answer {
-            Some(Ok(bound)) => self.take_over(bound).map_or(Err(ResumeRefused::NotFound(None)), Ok),
+            Some(Ok(bound)) => self.take_over(bound).ok_or(ResumeRefused::NotFound(None)),
             Some(Err(session_manager::ClaimRefused::AccountGone)) => Err(ResumeRefused::AccountGone),
             Some(Err(session_manager::ClaimRefused::NotResumable(h))) => Err(ResumeRefused::NotFound(h)),
             Some(Err(

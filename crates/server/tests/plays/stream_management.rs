@@ -407,10 +407,13 @@ fn messages_that_waited_are_not_lost_with_the_connection_that_took_them() {
     let mut romeo = play.logged_in("romeo/orchard");
     let id = enables(&mut romeo);
     romeo.sends("<presence/>");
-    let got = romeo.settles();
-    let stanzas: Vec<_> = got.iter().filter(|node| node.name != "r").collect();
+    let has = |node: &Node, body: &str| node.child("body").is_some_and(|got| got.text == body);
+    let mut stanzas = Vec::new();
+    while !stanzas.last().is_some_and(|last| has(last, "m9")) {
+        stanzas.extend(Some(romeo.takes()).filter(|node| node.name != "r"));
+    }
     let place = |body: &str| {
-        let found = stanzas.iter().position(|node| node.child("body").is_some_and(|got| got.text == body));
+        let found = stanzas.iter().position(|node| has(node, body));
         u32::try_from(found.unwrap_or_else(|| panic!("{body}: {stanzas:?}")) + 1).unwrap_or_default()
     };
     romeo.vanishes();
