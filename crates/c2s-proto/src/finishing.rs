@@ -227,7 +227,7 @@ impl Login {
         let Login { who, data, token, .. } = self;
         let mut success = Element::new("success", ns::SASL2);
         if let Some(data) = data {
-            success.push(Element::new("additional-data", ns::SASL2).with_text(sasl::encode(&data)));
+            success.push(Element::new("additional-data", ns::SASL2).with_text(sasl::encode(data)));
         }
         let identifier = bound.map_or(who.account.as_str(), |jid| jid.as_str());
         success.push(Element::new("authorization-identifier", ns::SASL2).with_text(identifier));

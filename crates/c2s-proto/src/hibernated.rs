@@ -22,12 +22,12 @@ pub(crate) fn begin(state: Box<Established>, ask: Ask, reason: CloseReason, out:
 
 pub(crate) fn on(state: Box<Established>, awaited: Ask, input: Input, out: &mut Vec<Action>) -> State {
     match input {
-        Input::Control(control) => leaving(state).ordered(control, out),
+        Input::Control(control) => leaving(*state).ordered(control, out),
         Input::DeadlinePassed(deadline @ Deadline::Resumption) => {
-            leaving(state).lost(CloseReason::TimedOut(deadline), out)
+            leaving(*state).lost(CloseReason::TimedOut(deadline), out)
         }
         // What waits is more than is kept.
-        Input::WindowPassed => leaving(state).lost(CloseReason::Overflowed, out),
+        Input::WindowPassed => leaving(*state).lost(CloseReason::Overflowed, out),
         Input::Answered(ask, answer) if ask == awaited => {
             if let Answer::Reply(Some(reply)) = answer {
                 speech::stanza(&reply, out);
@@ -50,6 +50,6 @@ pub(crate) fn on(state: Box<Established>, awaited: Ask, input: Input, out: &mut 
     }
 }
 
-fn leaving(state: Box<Established>) -> Leaving {
-    Leaving { voice: Voice::Mute, ..Leaving::from(*state) }
+fn leaving(state: Established) -> Leaving {
+    Leaving { voice: Voice::Mute, ..Leaving::from(state) }
 }

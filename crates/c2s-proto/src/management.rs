@@ -132,7 +132,7 @@ impl Established {
     }
 
     /// XEP-0198, 6.
-    pub(crate) fn handled_too_high(self: Box<Self>, too_high: TooHigh, out: &mut Vec<Action>) -> State {
+    pub(crate) fn handled_too_high(self, too_high: TooHigh, out: &mut Vec<Action>) -> State {
         let TooHigh { h, sent } = too_high;
         let version =
             self.session.management.as_ref().map_or(Version::Three, |management| management.version);
@@ -140,7 +140,7 @@ impl Established {
         let error = StreamError::new(StreamCondition::UndefinedCondition)
             .with_text(text)
             .with_application(version.handled_count_too_high(h, sent));
-        Leaving::from(*self).stream_error(error, out)
+        Leaving::from(self).stream_error(error, out)
     }
 }
 

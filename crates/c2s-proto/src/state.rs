@@ -313,6 +313,15 @@ impl State {
         matches!(self, State::Established(_) | State::Deferred(..) | State::Hibernated(..))
     }
 
+    /// Whether one of the client's requests is not answered yet.
+    pub fn awaits_reply(&self) -> bool {
+        match self {
+            State::Deferred(..) => true,
+            State::Hibernated(_, ask) => *ask != hibernated::NOTHING,
+            _ => false,
+        }
+    }
+
     /// The name of the state, for logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -259,6 +259,7 @@ impl C2s {
         if let Some(control) = self.control_after_answer.take() {
             self.feed(Input::Control(control), context);
         }
+        self.hand_over_when_answered(context);
         // Our own mailbox is there as long as we are.
         let _gone = self.door.port().send(Tick::Resume);
     }

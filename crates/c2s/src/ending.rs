@@ -4,18 +4,28 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use rjabberd_actors::reply;
+use rjabberd_actors::{Timer, reply};
 use rjabberd_c2s_proto::{CloseReason, ControlInput, Input, Session};
 use rjabberd_session_manager::{Estate, Handed, Parcel, Release, Released, Seat};
 use rjabberd_xmpp::{FullJid, Jid, PresenceType, Stanza, StanzaKind};
 
-use crate::{C2s, managed::Suspended, messages::Tick, redact, reticence::Reticent};
+use crate::{
+    C2s,
+    managed::Suspended,
+    messages::Tick,
+    redact,
+    reticence::{self, Reticent},
+};
 
 /// How often an ending session looks whether its mailbox is empty, should nothing else tell.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How often a row is left because a sender is just at it; then it is removed anyway.
 const ROUNDS_MAX: u32 = 100;
+/// How long a session that is wanted elsewhere waits for the answer to its client's request: less than the session
+/// manager waits for the session.
+const ANSWER: Duration = Duration::from_millis(500);
+
 /// After so many times at once, there is a pause between them.
 const ROUNDS_AT_ONCE: u32 = 10;
 
@@ -60,6 +70,8 @@ pub(crate) struct Succession {
     directed: Vec<Jid>,
     /// For the one after: taken and not begun to be written when the resource was asked for.
     handing: VecDeque<Arc<Parcel>>,
+    /// It is wanted, and the client's request is not answered yet.
+    hand_over: Option<Timer>,
     /// What goes over to the connection that resumes the session.
     pub(crate) suspended: Option<Box<Suspended>>,
 }
@@ -83,6 +95,9 @@ impl C2s {
         if log::log_enabled!(target: "c2s:send", log::Level::Debug) {
             let text = redact::stanza(parcel.stanza());
             log::debug!(target: "c2s:send", "{} Send XML on stream = \"{text}\"", self.alive);
+        }
+        if self.phase == crate::Phase::Hibernated && reticence::is_momentary(parcel.stanza()) {
+            return parcel.arrived();
         }
         match self.errands.as_mut().and_then(|errands| errands.reticence.as_mut()) {
             None => self.send(parcel, context),
@@ -171,9 +186,39 @@ impl C2s {
             self.hand_over_early = self.ending.is_none();
             return;
         }
+        if self.is_parked() && !self.awaits_hand_over() {
+            // The client counts its request as handled: the answer goes over with the session.
+            let timer = self.arm(ANSWER, Tick::HandOver);
+            self.succession.get_or_insert_default().hand_over = Some(timer);
+            return;
+        }
+        self.hand_over_now(context);
+    }
+
+    fn awaits_hand_over(&self) -> bool {
+        self.succession.as_ref().is_some_and(|succession| succession.hand_over.is_some())
+    }
+
+    /// The client's request is answered: whoever waits for the session gets it now.
+    pub(crate) fn hand_over_when_answered(&mut self, context: &mut Context<Self>) {
+        if self.awaits_hand_over() && !self.is_parked() {
+            self.hand_over_now(context);
+        }
+    }
+
+    pub(crate) fn hand_over_now(&mut self, context: &mut Context<Self>) {
+        if let Some(succession) = &mut self.succession {
+            succession.hand_over = None;
+        }
+        if self.seat.is_none() {
+            return;
+        }
         self.flush_held(context);
         let suspended = self.suspend();
-        let handing = self.outbox.take_unwritten();
+        let handing = match suspended {
+            Some(_) => VecDeque::new(),
+            None => self.outbox.take_unwritten(),
+        };
         let succession = self.succession.get_or_insert_default();
         (succession.handing, succession.suspended) = (handing, suspended);
         self.feed(Input::Control(ControlInput::Replaced), context);
@@ -181,7 +226,8 @@ impl C2s {
 
     /// The machine says that its session ends.
     pub(crate) fn end_session(&mut self, session: Session, reason: CloseReason, context: &mut Context<Self>) {
-        self.flush_held(context);
+        // Nothing is written behind the end of the stream.
+        let held = self.take_held();
         self.remember_handled(reason);
         self.stop_taking();
         let Some(seat) = self.seat.take() else { return };
@@ -204,15 +250,18 @@ impl C2s {
             // Before the resource is free: whoever takes it then is not taken for this session.
             self.shared.router.presence_lost(&seat);
         }
-        let leftover = match reason {
+        let mut leftover = match reason {
             CloseReason::Replaced => self
                 .succession
                 .as_mut()
                 .map(|succession| std::mem::take(&mut succession.handing))
                 .unwrap_or_default(),
             CloseReason::Lost(_) | CloseReason::TimedOut(_) => self.outbox.take_all(),
-            _ => VecDeque::new(),
+            _ if self.phase == crate::Phase::Hibernated => self.outbox.take_all(),
+            // What was written and not acknowledged has not arrived, as far as anybody can tell.
+            _ => self.outbox.take_kept(),
         };
+        leftover.extend(held);
         let hands_over = reason == CloseReason::Replaced;
         let stage = Stage::Emptying;
         self.ending =

@@ -341,8 +341,10 @@ impl Handler<Mail<Tick>> for C2s {
 impl Drop for C2s {
     fn drop(&mut self) {
         self.log_close();
-        self.shared.connections.remove(self.alive.number());
         self.abandon_seat();
+        // Whoever waits until there are no connections must find in the store what they left.
+        self.outbox.take_all().into_iter().for_each(drop);
+        self.shared.connections.remove(self.alive.number());
         if self.phase != Phase::Gone {
             // The receiver would wait for ever for a credit, and keep the socket.
             self.credit(Credit { order: Order::Close, elements_max: 1 });

@@ -32,6 +32,8 @@ pub(crate) struct Managed {
     pub(crate) ledger: Arc<Ledger>,
     outbound: Outbound<Sent>,
     window: Window,
+    /// Our own stanzas count.
+    begun: bool,
     /// Nothing is kept any more.
     forgets: bool,
     /// There is no connection: what is sent waits.
@@ -88,14 +90,23 @@ impl Managed {
             ledger,
             outbound: Outbound::new(window),
             window,
+            begun: false,
             forgets: false,
             mute: false,
             requested: false,
         })
     }
 
+    /// Our own stanzas count from here on.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
     /// A stanza is sent, or would be if there were a connection.
     pub(crate) fn note(&mut self, what: What, bytes: usize) -> Noted {
+        if !self.begun {
+            return Noted::Passed;
+        }
         if self.forgets {
             self.outbound.pass();
             return Noted::Passed;
@@ -199,18 +210,29 @@ impl What {
 pub(crate) struct Suspended {
     pub(crate) session: Session,
     pub(crate) managed: Box<Managed>,
-    /// Messages of the account's own store are being taken.
+    pub(crate) messages: Messages,
+}
+
+/// How far a session has come with the messages of the account's own store.
+pub(crate) struct Messages {
+    /// They are being taken.
     pub(crate) taking: Option<Taking>,
-    /// The number of the last of them that has arrived, and of the last that was taken.
-    pub(crate) messages: (i64, i64),
+    /// The number of the last that has arrived, and of the last that was taken.
+    pub(crate) arrived: i64,
+    pub(crate) taken: i64,
+}
+
+/// Nobody goes on with it: what has arrived need not be kept.
+impl Drop for Messages {
+    fn drop(&mut self) {
+        if let Some(pull) = self.taking.as_ref().and_then(|taking| taking.pull.as_ref()) {
+            pull.ends_with(self.arrived);
+        }
+    }
 }
 
 impl Estate for Suspended {
     fn into_queue(mut self: Box<Self>) -> VecDeque<Arc<Parcel>> {
-        let (arrived, _) = self.messages;
-        if let Some(pull) = self.taking.as_ref().and_then(|taking| taking.pull.as_ref()) {
-            pull.ends_with(arrived);
-        }
         self.managed.forget().into_iter().filter_map(What::into_parcel).collect()
     }
 }

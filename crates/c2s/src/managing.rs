@@ -10,15 +10,14 @@ use actix::Context;
 use bytes::BytesMut;
 use rjabberd_c2s_proto::{CloseReason, Deadline, Input, Resumption};
 use rjabberd_receiver::messages::{Credit, Order};
-use rjabberd_session_manager::{Burden, Expired, Ledger};
+use rjabberd_session_manager::{Burden, Expired, Ledger, Parcel};
 use rjabberd_xml::Element;
-use rjabberd_xmpp::{MessageType, Stanza, StanzaKind, management::Version, ns};
+use rjabberd_xmpp::{Stanza, management::Version, ns};
 
 use crate::{
     C2s, Phase,
     managed::{Managed, Noted},
     messages::Tick,
-    reticence::Reticence,
     telling::label,
 };
 
@@ -57,7 +56,8 @@ impl C2s {
 
     /// What a stanza of the client's must not lose before the client is told that it is safe.
     pub(crate) fn burden_of(&mut self, stanza: &Stanza) -> Option<Arc<Burden>> {
-        let may_be_lost = matches!(stanza.kind, StanzaKind::Message(kind) if kind != MessageType::Error);
+        // What nobody would keep cannot be lost: it has done what it can when it is handed on.
+        let may_be_lost = self.outbox.is_managed() && rjabberd_router::is_kept(stanza);
         let managed = self.outbox.managed().filter(|_| may_be_lost)?;
         Some(managed.ledger.hold())
     }
@@ -82,7 +82,9 @@ impl C2s {
     fn say(&mut self, element: &Element) {
         let mut bytes = BytesMut::new();
         element.write(ns::CLIENT, &mut bytes);
-        self.write(&bytes);
+        if self.phase == Phase::Open {
+            self.outbox.push_between(&bytes);
+        }
     }
 
     /// A stanza was sent: the client will be asked for it.
@@ -135,8 +137,15 @@ impl C2s {
         managed.requested = true;
         let request = managed.version.request();
         self.say(&request);
-        self.set_deadline(Deadline::Acknowledgement);
         self.wake_later();
+    }
+
+    /// All is written, the request too: the client has its time to answer from now on.
+    pub(crate) fn await_acknowledgement(&mut self) {
+        let is_new = self.errands.as_ref().is_none_or(|errands| errands.acknowledgement.is_none());
+        if is_new && self.outbox.managed().is_some_and(|managed| managed.requested) {
+            self.set_deadline(Deadline::Acknowledgement);
+        }
     }
 
     fn wake_later(&mut self) {
@@ -202,16 +211,22 @@ impl C2s {
 
     /// The client is told all that waits, and of everything from now on.
     pub(crate) fn flush_held(&mut self, context: &mut Context<Self>) {
-        let reticence = self.errands.as_mut().and_then(|errands| errands.reticence.take());
-        for parcel in reticence.map(|reticence: Box<Reticence>| reticence.into_parcels()).unwrap_or_default()
-        {
-            self.send(parcel, context);
+        for parcel in self.take_held() {
+            // The session may end in between: then the rest finds its way back.
+            if self.seat.is_some() {
+                self.send(parcel, context);
+            }
         }
+    }
+
+    /// What has waited for the client to be used.
+    pub(crate) fn take_held(&mut self) -> Vec<Arc<Parcel>> {
+        let reticence = self.errands.as_mut().and_then(|errands| errands.reticence.take());
+        reticence.map(|reticence| reticence.into_parcels()).unwrap_or_default()
     }
 
     /// The connection is gone, and the session waits to be resumed.
     pub(crate) fn hibernate(&mut self, reason: CloseReason, context: &mut Context<Self>) {
-        self.flush_held(context);
         let label = label(reason);
         self.shared.counters.closed(&label);
         self.shared.counters.hibernated();
@@ -234,10 +249,15 @@ impl C2s {
         self.credit(Credit { order: Order::Close, elements_max: 1 });
         self.transport = self.transport.given_up();
         self.admission = Box::new(());
-        let noted = self.outbox.fall_silent();
-        self.wake_for(0);
-        if noted == Noted::TooMuch {
-            self.window_passed(context);
+        if self.outbox.fall_silent() == Noted::TooMuch {
+            return self.window_passed(context);
+        }
+        self.flush_held(context);
+        if self.phase == Phase::Hibernated {
+            self.wake_for(0);
+            // What it could not take while its client did not read.
+            self.seat.iter().for_each(|seat| seat.heard());
+            self.drain_spill(context);
         }
     }
 

@@ -27,6 +27,8 @@ pub enum Tick {
     Request,
     /// Time to have the client woken for what it has not acknowledged for long (XEP-0357).
     Wake,
+    /// The resource is wanted elsewhere, and the client's request is not answered in time.
+    HandOver,
     /// Time to look again whether the mailbox is empty, so that the session can end.
     Ending,
 }

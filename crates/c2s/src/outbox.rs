@@ -47,7 +47,8 @@ enum Behind {
     Stanza(Bytes, i64),
     Parcel(Arc<Parcel>),
     Long(Long),
-    Manage(Box<Managed>),
+    /// Our own stanzas count from here on.
+    Begin,
 }
 
 /// Where in the stream some bytes stand that must not be cut: a parcel's, or our own.
@@ -159,6 +160,14 @@ impl Outbox {
         }
     }
 
+    /// The same for what may stand before all that waits: between the stanzas of a long answer, if it has some.
+    pub(crate) fn push_between(&mut self, bytes: &[u8]) {
+        match self.making.as_ref().is_some_and(|making| making.stanzas > 1) && !self.is_mute() {
+            true => self.append(bytes, None, 0, false),
+            false => self.push(bytes),
+        }
+    }
+
     /// A stanza of our own.
     #[must_use]
     pub(crate) fn push_stanza(&mut self, bytes: Bytes) -> Noted {
@@ -190,9 +199,11 @@ impl Outbox {
 
     /// Stanzas count from here on.
     pub(crate) fn manage(&mut self, managed: Box<Managed>) {
+        let managed = self.managed.insert(managed);
         match &mut self.making {
-            Some(making) => making.behind.push_back(Behind::Manage(managed)),
-            None => self.managed = Some(managed),
+            // What the client sends counts at once.
+            Some(making) => making.behind.push_back(Behind::Begin),
+            None => managed.begin(),
         }
     }
 
@@ -305,8 +316,8 @@ impl Outbox {
                 Behind::Stanza(bytes, message) => self.push_message(bytes, message),
                 Behind::Parcel(parcel) => self.push_parcel(parcel),
                 Behind::Long(long) => self.push_long(long),
-                Behind::Manage(managed) => {
-                    self.manage(managed);
+                Behind::Begin => {
+                    self.managed.iter_mut().for_each(|managed| managed.begin());
                     Noted::Kept
                 }
             };
@@ -466,7 +477,7 @@ impl Outbox {
     }
 
     /// Takes out what waits for its acknowledgement.
-    fn take_kept(&mut self) -> VecDeque<Arc<Parcel>> {
+    pub(crate) fn take_kept(&mut self) -> VecDeque<Arc<Parcel>> {
         let kept = self.managed.as_mut().map(|managed| managed.forget()).unwrap_or_default();
         self.entries.iter_mut().for_each(|entry| entry.kept = false);
         kept.into_iter().filter_map(What::into_parcel).collect()
@@ -523,7 +534,7 @@ impl Behind {
     fn into_parcel(self) -> Option<Arc<Parcel>> {
         match self {
             Behind::Parcel(parcel) => Some(parcel),
-            Behind::Word(_) | Behind::Stanza(..) | Behind::Long(_) | Behind::Manage(_) => None,
+            Behind::Word(_) | Behind::Stanza(..) | Behind::Long(_) | Behind::Begin => None,
         }
     }
 }

@@ -62,7 +62,8 @@ pub(crate) fn stanza(stanza: &Stanza) -> String {
 
 /// Bytes of our own as they are written: what SASL says is blanked.
 pub(crate) fn own(bytes: &[u8]) -> String {
-    for secret in ["<challenge", "<success", "<continue", "<task-data"] {
+    // By the last two a session can be resumed.
+    for secret in ["<challenge", "<success", "<continue", "<task-data", "<enabled", "<resumed"] {
         if bytes.starts_with(secret.as_bytes()) {
             return format!("{secret}>[{} bytes]", bytes.len());
         }

@@ -1,12 +1,19 @@
 //! A session that goes over from one connection to the next (XEP-0198, 5): given away by the one, taken by the other.
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use rjabberd_c2s_proto::{Answer, Ask, Input, ResumeRefused, Resumed, Session, Unavailable};
+use rjabberd_c2s_proto::{
+    Answer, Ask, CloseReason, Input, LostReason, ResumeRefused, Resumed, Session, Unavailable,
+};
 use rjabberd_session_manager as session_manager;
 use rjabberd_session_manager::Bound;
 use rjabberd_xmpp::{BareJid, management::ResumptionId};
 
-use crate::{C2s, managed::Suspended, messages::Tick, taking::RETRY};
+use crate::{
+    C2s,
+    managed::{Messages, Suspended},
+    messages::Tick,
+    taking::RETRY,
+};
 
 impl C2s {
     /// What goes over to the connection that resumes the session; `None` where it cannot be resumed.
@@ -20,7 +27,7 @@ impl C2s {
         let taken = managed.last_message().max(arrived);
         // The machine gives the session when it lets it go.
         let session = Session { jid, priority: None, directed: Vec::new(), management: None };
-        Some(Box::new(Suspended { session, managed, taking, messages: (arrived, taken) }))
+        Some(Box::new(Suspended { session, managed, messages: Messages { taking, arrived, taken } }))
     }
 
     /// Asks for an earlier session.
@@ -45,7 +52,7 @@ impl C2s {
     ) {
         self.claiming = false;
         let answer = match answer {
-            Some(Ok(bound)) => self.take_over(bound).map_or(Err(ResumeRefused::NotFound(None)), Ok),
+            Some(Ok(bound)) => self.take_over(bound).ok_or(ResumeRefused::NotFound(None)),
             Some(Err(session_manager::ClaimRefused::AccountGone)) => Err(ResumeRefused::AccountGone),
             Some(Err(session_manager::ClaimRefused::NotResumable(h))) => Err(ResumeRefused::NotFound(h)),
             Some(Err(
@@ -59,6 +66,7 @@ impl C2s {
         self.feed(Input::Answered(ask, Answer::Resumed(Box::new(answer))), context);
         if self.state.as_ref().is_none_or(|state| state.session().is_none()) {
             // The stream has ended meanwhile, or does not want it.
+            self.remember_handled(CloseReason::Lost(LostReason::Eof));
             self.abandon_seat();
             self.stop_when_done(context);
             return;
@@ -66,6 +74,11 @@ impl C2s {
         self.keep_owed();
         if std::mem::take(&mut self.hand_over_early) {
             self.hand_over(context);
+        }
+        let takes = self.errands.as_ref().is_some_and(|errands| errands.taking.is_some());
+        if !takes && self.seat.as_ref().is_some_and(|seat| seat.priority() >= Some(0)) {
+            // It may have been about to.
+            self.take_offline(context);
         }
         self.drain_spill(context);
         self.pump(context);
@@ -82,14 +95,16 @@ impl C2s {
         };
         self.seat = Some(seat);
         let estate: Box<dyn std::any::Any> = handed?.estate?;
-        let Suspended { session, mut managed, taking, messages } = *estate.downcast::<Suspended>().ok()?;
+        let Suspended { session, mut managed, mut messages } = *estate.downcast::<Suspended>().ok()?;
+        let taking = messages.taking.take();
         let h = managed.ledger.resume(self.door.port());
         (managed.mute, managed.requested) = (false, false);
         let (stanzas, _) = managed.waiting();
-        self.outbox.resume(managed, messages.0);
-        if taking.is_some() || messages.1 > 0 {
+        self.outbox.resume(managed, messages.arrived);
+        if taking.is_some() || messages.taken > 0 {
+            let taken = messages.taken;
             let errands = self.errands();
-            (errands.taking, errands.taken) = (taking, messages.1);
+            (errands.taking, errands.taken) = (taking, taken);
         }
         if is_unknown {
             let timer = self.arm(RETRY, Tick::Appear);

@@ -88,6 +88,11 @@ impl Reticence {
     }
 }
 
+/// Whether it says something about now only.
+pub(crate) fn is_momentary(stanza: &Stanza) -> bool {
+    weight(stanza) == Weight::Nothing
+}
+
 fn weight(stanza: &Stanza) -> Weight {
     match stanza.kind {
         StanzaKind::Presence(PresenceType::Available | PresenceType::Unavailable) => Weight::Presence,
@@ -104,7 +109,13 @@ fn message(message: &Stanza) -> Weight {
     let beside = |child: &rjabberd_xml::Child| {
         child.is("thread", ns::CLIENT) || child.namespace() == ns::HINTS || child.namespace() == ns::DELAY
     };
-    let says = children.iter().any(|child| child.is("body", ns::CLIENT) || child.name() == "encrypted");
+    // Also calls (XEP-0353, XEP-0482).
+    let says = children.iter().any(|child| {
+        child.is("body", ns::CLIENT)
+            || matches!(child.name(), "encrypted" | "openpgp")
+            || child.namespace().starts_with("urn:xmpp:jingle-message:")
+            || child.namespace().starts_with("urn:xmpp:call-invites:")
+    });
     if says || children.iter().any(|child| is_carbon(child.namespace())) {
         return Weight::Urgent;
     }
@@ -167,6 +178,7 @@ mod tests {
             "<message id='u' type='chat'><body>O</body></message>",
             "<message id='u'><encrypted xmlns='eu.siacs.conversations.axolotl'/></message>",
             "<message id='u'><received xmlns='urn:xmpp:carbons:2'/></message>",
+            "<message id='u'><propose xmlns='urn:xmpp:jingle-message:0' id='c'/></message>",
             "<message id='u' type='error'/>",
             "<iq id='u' type='result'/>",
             "<presence id='u' type='subscribe'/>",

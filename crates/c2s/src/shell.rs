@@ -351,6 +351,9 @@ impl C2s {
                     self.feed(Input::DeadlinePassed(Deadline::Idle), context);
                 }
             }
+            // It has answered meanwhile.
+            Tick::Deadline(Deadline::Acknowledgement)
+                if self.outbox.managed().is_none_or(|managed| !managed.requested) => {}
             Tick::Deadline(deadline) => {
                 *self.timer(deadline) = None;
                 self.feed(Input::DeadlinePassed(deadline), context);
@@ -363,6 +366,7 @@ impl C2s {
             }
             Tick::Request => self.request(),
             Tick::Wake => self.wake_for_overdue(),
+            Tick::HandOver => self.hand_over_now(context),
             Tick::Resume => self.pump(context),
             Tick::TakeOffline => self.take_offline(context),
             Tick::Appear => self.appear(context),
@@ -397,9 +401,9 @@ impl C2s {
         self.feed(Input::Control(input), context);
     }
 
-    /// Whether the client's next elements wait for the answer to one of its requests.
-    fn is_parked(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.wants_delivery() && !state.wants_element())
+    /// Whether the client waits for the answer to one of its requests.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.awaits_reply())
     }
 
     fn close(&mut self, reason: CloseReason) {

@@ -95,7 +95,10 @@ impl C2s {
                 self.drain_spill(context);
             }
             Pulled::Failed => {
-                self.errands().taking = None;
+                let errands = self.errands();
+                // Those it was given are not given again.
+                let last = errands.taking.take().map_or(0, |taking| taking.last);
+                errands.taken = errands.taken.max(last);
                 let timer = self.arm(RETRY, Tick::TakeOffline);
                 self.errands().take_again = Some(timer);
                 self.drain_spill(context);

@@ -79,6 +79,7 @@ impl C2s {
             self.credit(Credit { order: Order::Close, elements_max: 1 });
             self.stop_when_done(context);
         } else {
+            self.await_acknowledgement();
             self.give_credit();
         }
     }

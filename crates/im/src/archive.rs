@@ -5,7 +5,7 @@
 //! store gives it its place. `question` reads what a client asks for, `answer` writes it.
 //!
 //! Invariant: what is on its way into the store is bounded, in count and in bytes. What is more is delivered all the
-//! same, and not archived: chat never waits for the archive.
+//! same, and not archived: chat never waits for the archive. What a store that is away did not take is given to it again.
 
 mod answer;
 mod prefs;
@@ -14,6 +14,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +23,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use parking_lot::Mutex;
 use rjabberd_session_manager::burden::{Burden, carried};
-use rjabberd_storage::{ArchiveAppend, ArchiveId, ArchiveOtherwise, ArchivePlace, StoreError};
+use rjabberd_storage::{Answer, ArchiveAppend, ArchiveId, ArchiveOtherwise, ArchivePlace, StoreError};
 use rjabberd_xmpp::{BareJid, Jid, Stanza};
 
 pub(crate) use answer::Mam;
@@ -38,6 +40,9 @@ const STORING_BYTES_MAX: usize = 8 << 20;
 
 /// How long nothing more is logged of messages that could not be archived.
 const QUIET_S: u64 = 60;
+
+/// How often a message is given to a store that is away: every few seconds, for an hour.
+const TRIES_MAX: u32 = 720;
 
 /// Messages forgotten in one transaction, because they are too old or too many.
 const TRIMMED_AT_ONCE: usize = 500;
@@ -75,6 +80,8 @@ pub struct Archives {
     prefs: Preferences,
     storing: AtomicUsize,
     storing_bytes: AtomicUsize,
+    /// What the store did not take because it was away, in order; counted among what is on its way.
+    again: Mutex<VecDeque<Again>>,
     /// When the last line about messages that were not archived was logged, in seconds since 1970.
     complained_unix_s: AtomicU64,
     stored: AtomicU64,
@@ -83,6 +90,13 @@ pub struct Archives {
     queries: AtomicU64,
     given: AtomicU64,
     expired: AtomicU64,
+}
+
+/// A message that the store did not take because it was away.
+struct Again {
+    append: ArchiveAppend,
+    burden: Option<Arc<Burden>>,
+    tries: u32,
 }
 
 /// What has become of messages for archives.
@@ -201,26 +215,59 @@ impl Im {
             self.complain(&"too many are on their way");
             return None;
         }
+        let came_unix_us = unix_us((self.clock)());
+        let append = ArchiveAppend { came_unix_us, stanza, places };
+        let committed = |answer: Result<(), StoreError>| match answer {
+            Ok(()) => Committed::Yes,
+            Err(_) => Committed::No,
+        };
+        Some(self.store_append(append, burden, 1).map(committed).boxed())
+    }
+
+    fn store_append(
+        &'static self,
+        append: ArchiveAppend,
+        burden: Option<Arc<Burden>>,
+        tries: u32,
+    ) -> Answer<()> {
+        let again = append.clone();
         let follow = Box::new(move |result: &Result<(), StoreError>| {
             match result {
                 Ok(()) => {
                     self.archives.stored.fetch_add(1, Relaxed);
                     burden.iter().for_each(|burden| burden.settle());
                 }
+                Err(error) if error.is_fault() && tries < TRIES_MAX => {
+                    self.complain(error);
+                    // Its place among those on their way stays taken.
+                    return self.archives.again.lock().push_back(Again { append: again, burden, tries });
+                }
                 Err(error) => {
                     self.archives.failed.fetch_add(1, Relaxed);
                     self.complain(error);
                 }
             }
-            self.let_go(bytes);
+            self.let_go(again.stanza.len());
         });
-        let came_unix_us = unix_us((self.clock)());
-        let answer = self.store.append_archive(ArchiveAppend { came_unix_us, stanza, places }, follow);
-        let committed = |answer: Result<(), StoreError>| match answer {
-            Ok(()) => Committed::Yes,
-            Err(_) => Committed::No,
-        };
-        Some(answer.map(committed).boxed())
+        self.store.append_archive(append, follow)
+    }
+
+    /// Tries again what the store did not take because it was away, in order, until it takes no more. To be called every
+    /// few seconds.
+    pub async fn retry_archives(&'static self) {
+        loop {
+            let Some(Again { append, burden, tries }) = self.archives.again.lock().pop_front() else {
+                return;
+            };
+            if self.store_append(append, burden, tries + 1).await.is_err() {
+                // It is the oldest still.
+                let mut again = self.archives.again.lock();
+                if let Some(failed) = again.pop_back() {
+                    again.push_front(failed);
+                }
+                return;
+            }
+        }
     }
 
     fn let_go(&self, bytes: usize) {

@@ -105,6 +105,12 @@ enum Rule {
     Drop,
 }
 
+/// Whether a message is one that is kept for who is away.
+pub fn is_kept(message: &Stanza) -> bool {
+    matches!(message.kind, StanzaKind::Message(MessageType::Chat | MessageType::Normal))
+        && rule(message) == Rule::Keep
+}
+
 /// XEP-0160, 3 and XEP-0334, 4; messages of other types do not come here (RFC 6121, 8.5.2.2).
 fn rule(message: &Stanza) -> Rule {
     let has = |name: &str, namespace: &str| message.child(name, namespace).is_some();

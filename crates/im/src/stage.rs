@@ -85,7 +85,7 @@ impl Keeper {
     }
 
     /// The answer of the other store, which is there at once.
-    fn from_nodes<T: Send + 'static>(&self, ask: impl FnOnce(&SqliteStore) -> Stored<T>) -> Stored<T> {
+    fn asks_nodes<T: Send + 'static>(&self, ask: impl FnOnce(&SqliteStore) -> Stored<T>) -> Stored<T> {
         match self.broken.load(SeqCst) {
             true => std::future::ready(Err(StoreError::Deadline)).boxed(),
             false => std::future::ready(wait(ask(self.nodes()))).boxed(),
@@ -113,11 +113,11 @@ pub(crate) fn wait<F: Future>(answer: F) -> F::Output {
 
 impl PepStore for Keeper {
     fn load_pep_nodes(&self, account: &BareJid) -> Stored<Vec<PepNode>> {
-        self.from_nodes(|nodes| nodes.load_pep_nodes(account))
+        self.asks_nodes(|nodes| nodes.load_pep_nodes(account))
     }
 
     fn load_pep_node(&self, account: &BareJid, node: &str) -> Stored<Option<PepNode>> {
-        self.from_nodes(|nodes| nodes.load_pep_node(account, node))
+        self.asks_nodes(|nodes| nodes.load_pep_node(account, node))
     }
 
     fn load_pep_items(
@@ -127,7 +127,7 @@ impl PepStore for Keeper {
         pick: PepPick,
         bytes_max: usize,
     ) -> Stored<Option<PepItems>> {
-        self.from_nodes(|nodes| nodes.load_pep_items(account, node, pick, bytes_max))
+        self.asks_nodes(|nodes| nodes.load_pep_items(account, node, pick, bytes_max))
     }
 
     fn load_pep_last(
@@ -136,7 +136,7 @@ impl PepStore for Keeper {
         nodes: Vec<String>,
         bytes_max: usize,
     ) -> Stored<Vec<PepLast>> {
-        self.from_nodes(|store| store.load_pep_last(accounts, nodes, bytes_max))
+        self.asks_nodes(|store| store.load_pep_last(accounts, nodes, bytes_max))
     }
 
     fn change_pep(
@@ -160,7 +160,7 @@ impl PepStore for Keeper {
         };
         let credentials = Credentials { keys: vec![keys], digest: None };
         let _there = wait(self.nodes().create_account(account, credentials));
-        self.from_nodes(|nodes| nodes.change_pep(account, changes, limits, follow))
+        self.asks_nodes(|nodes| nodes.change_pep(account, changes, limits, follow))
     }
 }
 

@@ -19,6 +19,7 @@ use rjabberd_xmpp::roster::Act;
 use rjabberd_xmpp::{Condition, FullJid, IqType, Jid, PresenceType, Stanza, StanzaError, StanzaKind};
 
 pub use counters::{Counters, CountersSnapshot};
+pub use rjabberd_im::offline::is_kept;
 pub use rjabberd_im::{Committed, Long, Pull, Pulled, Response, Shown};
 
 /// What became of a stanza, for its sender.

@@ -35,6 +35,7 @@ async fn keep_store(im: &'static Im, store: Arc<dyn Store>) {
     loop {
         tokio::time::sleep(FLUSH_ACTIVITY).await;
         im.flush_activity().await;
+        im.retry_archives().await;
         if expired.is_none_or(|at| at.elapsed() > EXPIRE) {
             im.expire_offline().await;
             im.trim_archives().await;

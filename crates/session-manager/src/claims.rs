@@ -64,8 +64,10 @@ impl Claims {
             return;
         };
         // The client itself says that its earlier session is no more (XEP-0386, 3.2).
-        let gives_way =
-            rules.conflict == ConflictPolicy::TakeOver || matches!(claim.resource, Resource::Own(_));
+        let gives_way = rules.conflict == ConflictPolicy::TakeOver
+            || matches!(claim.resource, Resource::Own(_))
+            // Nobody is there to keep it.
+            || seats.iter().any(|seat| *seat.jid() == jid && seat.hibernates_since().is_some());
         if let Some(waiting) = self.waiting.get_mut(&jid) {
             // Whoever waits there will have it.
             match gives_way {
@@ -75,7 +77,7 @@ impl Claims {
             return;
         }
         match seats.iter().find(|seat| *seat.jid() == jid) {
-            None if seats.len() >= rules.sessions_per_account_max && !evict(&seats, table) => {
+            None if seats.len() >= rules.sessions_per_account_max && !self.evict(&seats, table) => {
                 claim.answer(Err(ClaimRefused::TooManySessions));
             }
             None => {
@@ -133,7 +135,7 @@ impl Claims {
             if table.remove(seat) == Removal::Done {
                 table.orphaned(seat);
             }
-            drop((handed, seat.close()));
+            handed.give_back(seat.close());
         }
     }
 
@@ -189,7 +191,7 @@ impl Claims {
                 // Nobody wants it any more, and the old session has given it up.
                 table.orphaned(&old);
                 table.remove(&old);
-                drop((old.close(), handed));
+                handed.unwrap_or_default().give_back(old.close());
             }
             return;
         };
@@ -263,15 +265,17 @@ impl Claims {
             }
         }
     }
-}
 
-/// The session that has waited longest to be resumed gives way to a new one; false where none waits.
-fn evict(seats: &[Arc<Seat>], table: &SessionTable) -> bool {
-    let hibernated = seats.iter().filter_map(|seat| Some((seat.hibernates_since()?, seat)));
-    let Some((_, oldest)) = hibernated.min_by_key(|(since, _)| *since) else { return false };
-    if table.remove(oldest) == Removal::Done {
-        table.orphaned(oldest);
+    /// The session that has waited longest to be resumed gives way to a new one; false where none waits. One that is
+    /// being resumed is not one of them.
+    fn evict(&self, seats: &[Arc<Seat>], table: &SessionTable) -> bool {
+        let waits = |seat: &&Arc<Seat>| !self.waiting.contains_key(seat.jid());
+        let hibernated = seats.iter().filter(waits).filter_map(|seat| Some((seat.hibernates_since()?, seat)));
+        let Some((_, oldest)) = hibernated.min_by_key(|(since, _)| *since) else { return false };
+        if table.remove(oldest) == Removal::Done {
+            table.orphaned(oldest);
+        }
+        oldest.control(Control::Evicted);
+        true
     }
-    oldest.control(Control::Evicted);
-    true
 }

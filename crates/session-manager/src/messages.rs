@@ -77,7 +77,7 @@ impl Drop for Bound {
         let spill = seat.close();
         // The session manager lives as long as the server.
         let _gone = self.release.send(Release { seat, reply: None });
-        drop(spill);
+        self.handed.take().unwrap_or_default().give_back(spill);
     }
 }
 
@@ -123,6 +123,11 @@ impl Handed {
         let mut queue = self.estate.take().map(Estate::into_queue).unwrap_or_default();
         queue.append(&mut self.queue);
         queue
+    }
+
+    /// Nobody takes it: all stanzas go their way back, in order, and then what came to the spill of its seat.
+    pub(crate) fn give_back(mut self, spill: VecDeque<Arc<Parcel>>) {
+        self.take_queue().into_iter().chain(spill).for_each(drop);
     }
 }
 

@@ -186,6 +186,7 @@ impl Seat {
     pub(crate) fn resume(&self, before: &Seat) {
         self.priority.store(before.priority.load(SeqCst), SeqCst);
         self.wishes.store(before.wishes.load(SeqCst), SeqCst);
+        self.awaits_older.store(before.awaits_older(), SeqCst);
         self.resumption.lock().id = before.resumption.lock().id;
     }
 
@@ -283,7 +284,8 @@ impl Seat {
         drop(spill);
         if overflows {
             self.control(Control::Overflowed);
-        } else if tell {
+        }
+        if tell {
             self.control(Control::SpillReady);
         }
         true
@@ -342,6 +344,7 @@ impl Seat {
             taken.push_back(parcel);
         }
         let open = spill.queue.is_empty();
+        spill.overflowed &= !open;
         if open && !spill.closed && !self.awaits_older() {
             self.spilling.store(false, SeqCst);
         }

@@ -111,12 +111,40 @@ fn the_bound_is_one_of_bytes_too_and_a_message_that_is_bigger_goes_alone() {
 }
 
 #[test]
-fn a_store_that_fails_is_counted_and_promises_nothing() {
+fn a_store_that_fails_promises_nothing() {
     let im = im_with(std::sync::Arc::new(Absent), ArchiveOtherwise::Always);
     let archived = im.archive(&message(1), &juliet(), false).unwrap();
     assert_eq!(archived.committing.now_or_never(), Some(Committed::No));
     let found = im.archives.snapshot();
-    assert_eq!((found.failed, found.stored, found.storing), (1, 0, 0));
+    assert_eq!((found.failed, found.stored, found.storing), (0, 0, 1), "it will be tried again");
+}
+
+#[test]
+fn what_a_store_that_was_away_did_not_take_is_given_to_it_again_in_order() {
+    let (store, im) = slow();
+    for bytes in 1..4 {
+        assert!(im.archive(&message(bytes), &juliet(), false).unwrap().sent.is_some());
+    }
+    let first: Vec<_> =
+        store.answers(&Err(StoreError::Deadline)).iter().map(|one| one.stanza.len()).collect();
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(im.retry_archives().now_or_never(), None, "it waits for the store");
+        found.extend(store.answers(&Ok(())).iter().map(|one| one.stanza.len()));
+    }
+    assert_eq!(found, first);
+    let found = im.archives.snapshot();
+    assert_eq!((found.failed, found.stored, found.storing), (0, 3, 0));
+}
+
+#[test]
+fn an_account_that_is_not_there_is_not_asked_for_again() {
+    let (store, im) = slow();
+    assert!(im.archive(&message(1), &juliet(), false).unwrap().sent.is_some());
+    store.answers(&Err(StoreError::NotFound));
+    assert_eq!(im.retry_archives().now_or_never(), Some(()));
+    let found = im.archives.snapshot();
+    assert_eq!((found.failed, found.storing), (1, 0));
 }
 
 #[test]

@@ -396,6 +396,59 @@ fn a_session_that_waits_ends_with_its_account_and_with_the_server() {
 }
 
 #[test]
+fn a_session_that_waits_ends_when_its_account_is_removed() {
+    let mut play = Play::without_tls(&[]);
+    play.enters("juliet/balcony").is_available(0);
+    let (mut romeo, _) = managed(&mut play, "romeo/orchard");
+    romeo.vanishes();
+    hibernated(&play, 1);
+    play.server.succeeds(&["user", "remove", "romeo@localhost"], "");
+    play.server.wait_for_stats(|stats| stats["sessions"] == 1);
+    play.client("juliet/balcony")
+        .says("romeo@localhost", "gone?")
+        .gets("<message type='error'><error><service-unavailable/></error></message>");
+}
+
+#[test]
+fn a_resource_whose_session_waits_is_taken_where_others_are_not() {
+    let mut play = Play::without_tls(&["sessions.conflict = 'refuse'"]);
+    let (mut romeo, _) = managed(&mut play, "romeo/orchard");
+    romeo.vanishes();
+    hibernated(&play, 1);
+    play.logged_in("romeo/orchard").is_available(0);
+}
+
+#[test]
+fn what_says_something_about_now_only_holds_up_no_count() {
+    let mut play = Play::without_tls(&["archive.enabled = false"]);
+    let (mut juliet, id) = managed(&mut play, "juliet/balcony");
+    let (mut romeo, _) = managed(&mut play, "romeo/orchard");
+    juliet.vanishes();
+    hibernated(&play, 1);
+    romeo.sends(&format!(
+        "<message type='chat' to='{JULIET}'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+    ));
+    assert_eq!(handled(&mut romeo), 1);
+    let (mut juliet, _) = resumes(&play, "juliet", &id, 0);
+    assert!(juliet.settles().iter().all(|node| node.find("composing").is_none()), "{}", juliet.transcript());
+}
+
+#[test]
+fn what_a_client_was_spared_is_not_lost_with_its_session() {
+    let mut play = Play::without_tls(&[]);
+    play.enters("juliet/balcony").is_available(0);
+    play.enters("romeo/orchard").is_available(0);
+    is_inactive(play.client("romeo/orchard"));
+    play.client("juliet/balcony").sends(&format!(
+        "<message type='chat' to='{ROMEO}' id='x'><received xmlns='urn:xmpp:receipts' id='1'/></message>"
+    ));
+    settle(play.client("juliet/balcony"));
+    play.client("romeo/orchard").leaves();
+    let romeo = play.returns("romeo/orchard").sends("<presence/>");
+    assert!(romeo.settles().iter().any(|node| node.find("received").is_some()), "{}", romeo.transcript());
+}
+
+#[test]
 fn messages_that_waited_are_not_lost_with_the_connection_that_took_them() {
     let mut play = Play::without_tls(&[]);
     play.account("romeo");
@@ -407,10 +460,13 @@ fn messages_that_waited_are_not_lost_with_the_connection_that_took_them() {
     let mut romeo = play.logged_in("romeo/orchard");
     let id = enables(&mut romeo);
     romeo.sends("<presence/>");
-    let got = romeo.settles();
-    let stanzas: Vec<_> = got.iter().filter(|node| node.name != "r").collect();
+    let has = |node: &Node, body: &str| node.child("body").is_some_and(|got| got.text == body);
+    let mut stanzas = Vec::new();
+    while !stanzas.last().is_some_and(|last| has(last, "m9")) {
+        stanzas.extend(Some(romeo.takes()).filter(|node| node.name != "r"));
+    }
     let place = |body: &str| {
-        let found = stanzas.iter().position(|node| node.child("body").is_some_and(|got| got.text == body));
+        let found = stanzas.iter().position(|node| has(node, body));
         u32::try_from(found.unwrap_or_else(|| panic!("{body}: {stanzas:?}")) + 1).unwrap_or_default()
     };
     romeo.vanishes();

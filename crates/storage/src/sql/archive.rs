@@ -102,10 +102,17 @@ fn append_to(connection: &Connection, place: &ArchivePlace, message: &ArchiveApp
     let resource = place.contact.resource().map_or("", |resource| resource.as_str());
     let mut insert = connection.prepare_cached(
         "INSERT INTO archive_message (account_id, stamp_unix_us, uid, contact, resource, stanza)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (account_id, uid) DO NOTHING",
     )?;
     let uid = &place.id.0[..];
-    insert.run(params![id, stamp_unix_us, uid, contact.as_str(), resource, &message.stanza[..]])?;
+    let inserted =
+        insert.execute(params![id, stamp_unix_us, uid, contact.as_str(), resource, &message.stanza[..]])?;
+    if inserted == 0 {
+        // It is there: an answer was lost, and it was asked again.
+        let mut update =
+            connection.prepare_cached("UPDATE archive SET messages = messages - 1 WHERE account_id = ?1")?;
+        update.run(params![id])?;
+    }
     Ok(())
 }
 
