@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from . import phases, quick, report, servers, setup
+from . import acknowledged, phases, quick, report, servers, setup
 from .results import Results
 
 
@@ -20,6 +20,10 @@ def main(arguments):
     if options.quick:
         setup.prepare(["rjabberd", "r1"])
         return quick.run()
+    if options.acknowledged:
+        named = options.servers or ["rjabberd", "ejabberd", "prosody"]
+        setup.prepare(named)
+        return acknowledged.run(named, options.before)
     plan = [phase for phase in phases.all_phases(options.small) if wanted(phase, options.only)]
     named = options.servers or list(servers.KINDS)
     setup.prepare(named)
@@ -38,6 +42,8 @@ def parse(arguments):
         "docs/performance.md. What is compared is a server's own CPU time for one operation, and its memory.",
     )
     parser.add_argument("--quick", action="store_true", help="rjabberd and r1 only, in three minutes, on the terminal")
+    parser.add_argument("--acknowledged", action="store_true", help="what archive and stream management cost, and only that")
+    parser.add_argument("--before", metavar="PROGRAM", help="an older rjabberd to measure beside, with --acknowledged")
     parser.add_argument("--only", type=names, metavar="PHASE,…", help="only phases whose name is or begins with this")
     parser.add_argument("--servers", type=names, metavar="SERVER,…", help=f"only these of {', '.join(servers.KINDS)}")
     parser.add_argument("--small", action="store_true", help="every phase at a twentieth of its size, to see that it works")

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import generator, servers, setup
+from . import generator, setup
 from .servers import Fault
 
 # Talkers, and messages of each in the two runs: few, for callgrind takes a millisecond for one. The warm-up of both
@@ -35,24 +35,24 @@ def way():
     return "callgrind"
 
 
-def per_message(name, window, how):
-    """Instructions for one message on a server of that name."""
+def per_message(kind, window, how, more=()):
+    """Instructions for one message on a server of that kind."""
     talkers, messages = LOADS[how]
-    arguments = ["--sessions", talkers, "--window", window, "--settle", 0, "--stanza-bytes", 245]
+    arguments = ["--sessions", talkers, "--window", window, "--settle", 0, "--stanza-bytes", 245, *more]
     counts = []
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for each in messages:
-            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), "chat", [*arguments, "--messages", each]))
+            counts.append(COUNT_BY[how](kind, Path(work), "chat", [*arguments, "--messages", each]))
     return (counts[1] - counts[0]) / (messages[1] - messages[0]) / talkers
 
 
-def per_login(name, how):
+def per_login(kind, how):
     """Instructions for one login without TLS, of accounts that nobody asked for before."""
     logins, counts = LOGINS[how], []
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for each in logins:
             arguments = ["--logins", each, "--sessions", each, "--concurrency", 10]
-            counts.append(COUNT_BY[how](servers.KINDS[name], Path(work), "login", arguments))
+            counts.append(COUNT_BY[how](kind, Path(work), "login", arguments))
     return (counts[1] - counts[0]) / (logins[1] - logins[0])
 
 

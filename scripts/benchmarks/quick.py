@@ -74,13 +74,13 @@ def presence(server):
 
 
 def counted():
-    how = instructions.way()
+    how, kinds = instructions.way(), [servers.KINDS[name] for name in PAIR]
     if how is None:
         return {"by": None}
     try:
         return {"by": how} | {
-            f"w{window}": [instructions.per_message(name, window, how) for name in PAIR] for window in WINDOWS
-        } | {"login": [instructions.per_login(name, how) for name in PAIR]}
+            f"w{window}": [instructions.per_message(kind, window, how) for kind in kinds] for window in WINDOWS
+        } | {"login": [instructions.per_login(kind, how) for kind in kinds]}
     except Fault as fault:
         return {"by": None, "fault": str(fault)}
 

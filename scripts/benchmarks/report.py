@@ -9,6 +9,8 @@ from .phases import CONTACTS, EVERY, SIZES, WITH_ROSTERS
 
 NAMES = {"rjabberd": "rjabberd", "r1": "R1", "r2": "R2", "r3": "R3", "ejabberd": "ejabberd", "prosody": "Prosody"}
 COMPARED = ["rjabberd", "r1", "ejabberd", "prosody"]
+# Sections that are measured apart, in their order at the end of the page.
+KEPT = ["Archive and stream management", "A big archive"]
 # A machine on which others take more than this share of the cores is not quiet.
 BUSY_MAX = 0.10
 
@@ -24,15 +26,31 @@ def write(results, small):
         (folder / f"{name}.svg").write_text(svg)
     unclean = unclean_runs(results)
     parts = [head(results, small), summary(figures), anatomy(figures), pictures(drawn), details(figures), unclean, method(results)]
-    parts.append(archive(page))
-    page.write_text("\n".join(part.strip("\n") + "\n" for part in parts if part))
+    parts += kept(page).values()
+    page.write_text(joined(parts))
     print(page)
 
 
-def archive(page):
-    """The last section, which is no result of ours and stays as it is."""
-    _, heading, section = page.read_text().partition("\n## A big archive\n") if page.exists() else ("", "", "")
-    return heading + section
+def kept(page):
+    """The sections that this does not measure and which stay as they are, by their headings."""
+    sections = ("\n" + page.read_text()).split("\n## ")[1:] if page.exists() else []
+    return {heading: "## " + section for heading in KEPT for section in sections if section.startswith(heading + "\n")}
+
+
+def joined(parts):
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+
+
+def put(heading, section):
+    """Writes one of the kept sections anew, and leaves the rest of the page."""
+    page = setup.ROOT / "docs" / "performance.md"
+    others = kept(page)
+    before = page.read_text()
+    for other in others.values():
+        before = before.replace(other, "")
+    others[heading] = f"## {heading}\n{section}"
+    page.write_text(joined([before, *(others[name] for name in KEPT if name in others)]))
+    print(page)
 
 
 def head(results, small):

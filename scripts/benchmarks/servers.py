@@ -179,10 +179,13 @@ class Rjabberd(Server):
         lines = (f"u{number}@{DOMAIN}\t{secret}\n" for number in range(ACCOUNTS))
         accounts = self.folder / "accounts"
         accounts.write_text("".join(lines))
-        self.run_once([setup.program("rjabberd"), "user", "import", str(accounts)])
+        self.run_once([self.program(), "user", "import", str(accounts)])
 
     def command(self):
-        return [setup.program("rjabberd"), "run"]
+        return [self.program(), "run"]
+
+    def program(self):
+        return setup.program("rjabberd")
 
     def version(self):
         told = output([setup.program("rjabberd"), "--version"]).split()[-1]

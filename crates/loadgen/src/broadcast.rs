@@ -193,6 +193,7 @@ mod tests {
             password: String::new(),
             mechanism: Mechanism::Plain,
             starttls: false,
+            managed: false,
         };
         let target = Target { address: ([127, 0, 0, 1], 1).into(), sources: Vec::new(), account, tls: None };
         let mut engine = Engine::new(target, 5).unwrap();

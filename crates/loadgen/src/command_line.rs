@@ -96,6 +96,9 @@ pub struct Options {
     /// The resource to bind.
     #[arg(long, default_value = "load")]
     pub resource: String,
+    /// Sessions enable stream management with resumption (XEP-0198), count, and answer when they are asked.
+    #[arg(long)]
+    pub managed: bool,
     /// Plain, STARTTLS or TLS from the first byte.
     #[arg(long, value_enum, default_value = "none")]
     pub tls: TlsMode,
@@ -256,6 +259,7 @@ impl Options {
                 MechanismName::Plain => Mechanism::Plain,
             },
             starttls: self.tls == TlsMode::Starttls,
+            managed: self.managed,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     element::{Tag, child, condition, escape},
     fault::Fault,
     login::{Account, Login, Next},
+    managed::{Count, Taken, acknowledge},
     scanner::Found,
     scram::KeyCache,
     session::{Session, State},
@@ -299,6 +300,16 @@ impl Engine {
         let now = Instant::now();
         while let Some(session) = self.sessions[index].as_mut() {
             let Some((found, piece)) = session.inbound.next(&mut bytes)? else { return Ok(()) };
+            if let Some(count) = session.count.as_mut().filter(|_| found == Found::Element) {
+                match count.takes(&piece) {
+                    Taken::Stanza => {}
+                    Taken::Answer(handled) => {
+                        self.send(index, |out| acknowledge(handled, out));
+                        continue;
+                    }
+                    Taken::Nothing => continue,
+                }
+            }
             match (found, &mut session.state) {
                 (Found::Header, _) => {}
                 (Found::Close, _) => self.ended(index, work),
@@ -336,6 +347,7 @@ impl Engine {
                 Login::open(account, &mut session.out);
             }
             Next::NewStream => session.inbound = Default::default(),
+            Next::Managed => session.count = Some(Count::default()),
             Next::Done(jid, contacts) => {
                 let other = (jid != account.jid(index)).then(|| jid.into_boxed_str());
                 session.state = State::Live(other);

@@ -18,6 +18,7 @@ pub mod fault;
 mod inbound;
 pub mod login;
 pub mod logins;
+mod managed;
 pub mod measure;
 pub mod message;
 pub mod page;

@@ -1,7 +1,8 @@
 //! A client's way from an open connection to a session, as a state machine: pieces in, bytes and a next step out.
 //! No socket and no clock in it.
 //!
-//! Stream, STARTTLS if asked for, SASL, new stream, bind, session if the server insists (RFC 3921), roster, presence.
+//! Stream, STARTTLS if asked for, SASL, new stream, bind, session if the server insists (RFC 3921), stream management if
+//! asked for (XEP-0198), roster, presence.
 //! The requests' ids are `bind`, `session` and `roster`, so that a reference server may answer them from a can.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,6 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use crate::{
     element::{Tag, child, children, condition, escape, text},
     fault::Fault,
+    managed,
     scram::{KeyCache, Scram, ScramHash},
 };
 
@@ -49,6 +51,8 @@ pub struct Account {
     pub mechanism: Mechanism,
     /// Whether a stream must go over to TLS before it logs in.
     pub starttls: bool,
+    /// Whether it enables stream management, with resumption.
+    pub managed: bool,
 }
 
 impl Account {
@@ -72,6 +76,8 @@ pub enum Next {
     StartTls,
     /// A new stream begins: the server's header comes next.
     NewStream,
+    /// Stream management is enabled: what comes next is counted.
+    Managed,
     /// The session stands: its address, and how many entries its roster has.
     Done(String, usize),
 }
@@ -86,6 +92,7 @@ enum Stage {
     FeaturesAgain,
     Bound { needs_session: bool },
     Session { jid: String },
+    Enabled { jid: String },
     Roster { jid: String },
 }
 
@@ -122,6 +129,7 @@ impl Login {
             Stage::Success => "<success/>",
             Stage::Bound { .. } => "bound resource",
             Stage::Session { .. } => "session",
+            Stage::Enabled { .. } => "<enabled/>",
             Stage::Roster { .. } => "roster",
         }
     }
@@ -170,6 +178,14 @@ impl Login {
             (Stage::Success, "success") => self.new_stream(account, out),
             (Stage::Challenge(_) | Stage::Success, "failure") => Err(Fault::Refused(condition(element))),
             (Stage::FeaturesAgain, "features") => self.bind(element, account, out),
+            (Stage::Enabled { jid }, "enabled") => {
+                let jid = std::mem::take(jid);
+                self.ask_roster(jid, out);
+                Ok(Next::Managed)
+            }
+            (Stage::Enabled { .. }, "failed") => {
+                Err(Fault::RequestRefused("stream management", condition(element)))
+            }
             (Stage::Bound { .. } | Stage::Session { .. } | Stage::Roster { .. }, "iq") => {
                 self.answered(&tag, element, account, index, out)
             }
@@ -232,6 +248,9 @@ impl Login {
         if child(features, "bind").is_none() {
             return Err(Fault::NotOffered("resource binding".to_owned()));
         }
+        if account.managed && !managed::is_offered(features) {
+            return Err(Fault::NotOffered("stream management".to_owned()));
+        }
         let session = child(features, "session");
         let needs_session = session.is_some_and(|session| child(session, "optional").is_none());
         out.extend_from_slice(
@@ -268,12 +287,12 @@ impl Login {
                     );
                     self.stage = Stage::Session { jid };
                 } else {
-                    self.ask_roster(jid, out);
+                    self.stands(jid, account, out);
                 }
             }
             Stage::Session { jid } => {
                 let jid = std::mem::take(jid);
-                self.ask_roster(jid, out);
+                self.stands(jid, account, out);
             }
             // A server without rosters says so, which is an answer too.
             Stage::Roster { jid } => {
@@ -284,6 +303,16 @@ impl Login {
             _ => return Err(self.unexpected(iq)),
         }
         Ok(Next::Wait)
+    }
+
+    /// The session stands: what is enabled before anything else is said.
+    fn stands(&mut self, jid: String, account: &Account, out: &mut Vec<u8>) {
+        if account.managed {
+            managed::enable(out);
+            self.stage = Stage::Enabled { jid };
+        } else {
+            self.ask_roster(jid, out);
+        }
     }
 
     fn ask_roster(&mut self, jid: String, out: &mut Vec<u8>) {
@@ -305,6 +334,7 @@ mod tests {
             password: "secret".to_owned(),
             mechanism,
             starttls,
+            managed: false,
         }
     }
 
@@ -362,6 +392,28 @@ mod tests {
             ],
         );
         assert_eq!(done.unwrap(), Next::Done("u7@localhost/load".to_owned(), 2));
+    }
+
+    #[test]
+    fn stream_management_is_enabled_before_anything_else_is_asked() {
+        let managed = Account { managed: true, ..account(Mechanism::Plain, false) };
+        let until_bound = [
+            (PLAIN, "PLAIN"),
+            ("<success/>", "<stream:stream"),
+            ("<features><sm xmlns='urn:xmpp:sm:3'/><bind/></features>", "id='bind'"),
+            ("<iq type='result' id='bind'/>", "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"),
+        ];
+        let play = |more: &[(&str, &str)]| check(&managed, &[&until_bound[..], more].concat());
+        let enabled = ("<enabled xmlns='urn:xmpp:sm:3' id='x' resume='true'/>", "id='roster'");
+        assert_eq!(play(&[enabled]).unwrap(), Next::Managed);
+        let done = play(&[enabled, ("<iq type='result' id='roster'><query/></iq>", "<presence/>")]);
+        assert_eq!(done.unwrap(), Next::Done("u7@localhost/load".to_owned(), 0));
+        let failed = "<failed xmlns='urn:xmpp:sm:3'><unexpected-request xmlns='s'/></failed>";
+        let refused = play(&[(failed, "")]).unwrap_err().to_string();
+        assert_eq!(refused, "stream management refused: unexpected-request");
+        let older = "<features><sm xmlns='urn:xmpp:sm:2'/><bind/></features>";
+        let refused = check(&managed, &[&until_bound[..2], &[(older, "")]].concat()).unwrap_err();
+        assert!(refused.to_string().contains("does not offer stream management"), "{refused}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 use rustls::ClientConnection;
 
-use crate::{fault::Fault, inbound::Inbound, login::Login, tls::Tls};
+use crate::{fault::Fault, inbound::Inbound, login::Login, managed::Count, tls::Tls};
 
 /// How far a session is.
 #[derive(Debug)]
@@ -25,11 +25,13 @@ pub(crate) struct Session {
     /// What is not yet written. Taken from a pool and given back, see [`Session::is_drained`].
     pub(crate) out: Vec<u8>,
     pub(crate) state: State,
+    /// What was received since stream management is enabled.
+    pub(crate) count: Option<Count>,
 }
 
 impl Session {
     pub(crate) fn new(socket: TcpStream, state: State) -> Session {
-        Session { socket, tls: None, inbound: Inbound::default(), out: Vec::new(), state }
+        Session { socket, tls: None, inbound: Inbound::default(), out: Vec::new(), state, count: None }
     }
 
     /// From now on, what is written and read goes through TLS.

@@ -318,6 +318,7 @@ mod tests {
                 password: String::new(),
                 mechanism: Mechanism::Plain,
                 starttls: false,
+                managed: false,
             },
             tls: None,
         };

@@ -118,6 +118,15 @@ fn idle_sessions_are_weighed_before_and_after_traffic() {
 }
 
 #[test]
+fn sessions_that_count_chat_and_are_not_cut_for_silence() {
+    let server = server();
+    let more = ["--managed", "--sessions", "4", "--messages", "400", "--window", "4"];
+    let (figures, is_good) = phase(&server, "c2s", "chat", &more);
+    check(&figures, &[("operations", 1600), ("lost", 0), ("duplicated", 0), ("disordered", 0)]);
+    assert!(is_good);
+}
+
+#[test]
 fn presences_reach_all_contacts_which_are_made_once() {
     let server = server();
     let more = ["--sessions", "8", "--contacts", "4", "--senders", "3", "--messages", "20"];
