@@ -22,13 +22,14 @@ class Cable:
     def __init__(self) -> None:
         """Two runs at the same time have names and addresses of their own; what was made is gone again if not all was."""
         self.name = f"rj{os.getpid()}"
-        first, second = divmod(os.getpid() % 16384 * 4, 256)
+        first, second = divmod(os.getpid() % 8192 * 8, 256)
         self.address = f"10.213.{first}.{second + 1}"
+        self.addresses = [f"10.213.{first}.{second + more}/29" for more in (2, 3)]
         try:
             ip("netns", "add", self.name)
             ip("link", "add", self.name, "type", "veth", "peer", "name", "cable", "netns", self.name)
-            ip("address", "add", f"{self.address}/30", "dev", self.name)
-            ip("-n", self.name, "address", "add", f"10.213.{first}.{second + 2}/30", "dev", "cable")
+            ip("address", "add", f"{self.address}/29", "dev", self.name)
+            ip("-n", self.name, "address", "add", self.addresses[0], "dev", "cable")
             ip("link", "set", self.name, "up")
             ip("-n", self.name, "link", "set", "cable", "up")
         except BaseException:
@@ -50,6 +51,12 @@ class Cable:
     def mend(self) -> None:
         ip("-n", self.name, "link", "set", "cable", "up")
 
+    def roam(self) -> None:
+        """Another address for the phones: nobody answers any more for what they left, and so it looks alive."""
+        ip("-n", self.name, "address", "delete", self.addresses[0], "dev", "cable")
+        self.addresses.reverse()
+        ip("-n", self.name, "address", "add", self.addresses[0], "dev", "cable")
+
     def remove(self) -> None:
         for words in (["link", "delete", self.name], ["netns", "delete", self.name]):
             with contextlib.suppress(subprocess.CalledProcessError):
@@ -65,16 +72,13 @@ class Proxy:
     def __init__(self) -> None:
         self.whole = asyncio.Event()
         self.whole.set()
-        self.writers: list[asyncio.StreamWriter] = []
         self.tasks: list[asyncio.Task] = []
         self.server: asyncio.Server | None = None
 
     async def to(self, port: int) -> tuple[str, int]:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.writers.append(writer)
             await self.whole.wait()
             there, back = await asyncio.open_connection(self.address, port)
-            self.writers.append(back)
             for one, other in ((reader, back), (there, writer)):
                 self.tasks.append(asyncio.create_task(self.forward(one, other)))
 
@@ -96,13 +100,11 @@ class Proxy:
     def mend(self) -> None:
         self.whole.set()
 
+    def roam(self) -> None:
+        """What ends while it is cut looks alive to the server anyway."""
+
     def remove(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        for writer in self.writers:
-            writer.transport.abort()
-        if self.server:
-            self.server.close()
+        """All of it belonged to the loop that has ended."""
 
 
 def lay() -> Cable | Proxy:

@@ -75,7 +75,10 @@ class Phone(slixmpp.ClientXMPP):
                     tell(event="failed", reason=f"a copy that is forged: {ET.tostring(xml)}")
                 xml, how = copy, kind
         if xml.find("{jabber:client}body") is not None:
-            tell(event="message", how=how, delayed=xml.find(DELAY) is not None, **self.of(xml))
+            delays = [delay.get("stamp") for delay in xml.iterfind(DELAY)]
+            if len(delays) > 1:
+                tell(event="failed", reason=f"several times: {ET.tostring(xml)}")
+            tell(event="message", how=how, stamp=delays[0] if delays else None, **self.of(xml))
 
     def sees(self, presence: slixmpp.Presence) -> None:
         if presence["from"].bare != self.boundjid.bare:

@@ -14,15 +14,15 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rjabberd_c2s_proto::{Resumption, Session};
 use rjabberd_session_manager::{Estate, Ledger, Parcel};
-use rjabberd_xml::Element;
 use rjabberd_xmpp::{
-    StanzaKind,
-    date::date_time,
+    delay::delayed,
     management::{Outbound, TooHigh, Version, Window},
-    ns,
 };
 
 use crate::taking::Taking;
+
+/// From that age on, what goes to somebody else has its time with it.
+const LATE_S: i64 = 2;
 
 /// A stream whose stanzas are counted.
 pub(crate) struct Managed {
@@ -126,7 +126,8 @@ impl Managed {
     /// Nothing is kept from now on: gives what was.
     pub(crate) fn forget(&mut self) -> VecDeque<What> {
         self.forgets = true;
-        self.outbound.forget().into_iter().map(|sent| sent.what).collect()
+        let late = now_unix_s().saturating_sub(LATE_S);
+        self.outbound.forget().into_iter().map(|sent| sent.since(late)).collect()
     }
 
     /// Whether the client has not acknowledged all that it was sent.
@@ -176,6 +177,16 @@ impl Managed {
 }
 
 impl Sent {
+    /// What it is; whoever gets it in place of this session is told how late it is, if it is older than that.
+    fn since(self, late_unix_s: i64) -> What {
+        if let What::Parcel(parcel) = &self.what
+            && self.unix_s <= late_unix_s
+        {
+            parcel.waited_since(self.unix_s);
+        }
+        self.what
+    }
+
     fn again(&self) -> Bytes {
         let parcel = match &self.what {
             What::Own(bytes, _) => return bytes.clone(),
@@ -183,16 +194,7 @@ impl Sent {
         };
         let mut bytes = BytesMut::new();
         let stanza = parcel.stanza();
-        let server = stanza.to.as_ref().map(|to| to.domain().as_str());
-        match server.filter(|_| matches!(stanza.kind, StanzaKind::Message(_))) {
-            Some(server) if stanza.child("delay", ns::DELAY).is_none() => {
-                let delay = Element::new("delay", ns::DELAY)
-                    .with_attribute("from", server)
-                    .with_attribute("stamp", date_time(self.unix_s));
-                stanza.with_child(&delay).write(&mut bytes);
-            }
-            _ => stanza.write(&mut bytes),
-        }
+        delayed(stanza, self.unix_s).as_ref().unwrap_or(stanza).write(&mut bytes);
         bytes.freeze()
     }
 }

@@ -16,7 +16,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rjabberd_session_manager::{Control, Seat, burden::carried};
 use rjabberd_storage::{OfflineMessage, StoreError};
-use rjabberd_xmpp::{BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, ns};
+use rjabberd_xmpp::{
+    BareJid, Condition, MessageType, Stanza, StanzaError, StanzaKind, delay::is_delayed_by, ns,
+};
 
 use crate::carbons;
 use crate::hints::Hints;
@@ -490,6 +492,10 @@ impl Pull {
             return None;
         }
         let domain = self.account.domain().as_str();
+        if is_delayed_by(&stanza, domain) {
+            // It had waited for a session before it came here.
+            return Some(stanza);
+        }
         let taken =
             UNIX_EPOCH + std::time::Duration::from_millis(u64::try_from(message.taken_unix_ms).unwrap_or(0));
         let delay = rjabberd_xml::Element::new("delay", ns::DELAY)

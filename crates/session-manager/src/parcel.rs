@@ -5,11 +5,11 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
 };
 
 use rjabberd_actors::Letter;
-use rjabberd_xmpp::Stanza;
+use rjabberd_xmpp::{Stanza, delay::delayed};
 
 use crate::burden::{self, Burden};
 
@@ -32,6 +32,8 @@ pub struct Parcel {
     path: &'static dyn Undelivered,
     /// What its sender is not told to be safe before somebody has it.
     burden: Option<Arc<Burden>>,
+    /// Since when it waits for who did not acknowledge it; 0: nobody let it wait.
+    since_unix_s: AtomicI64,
 }
 
 /// Where a stanza goes that is nobody's loss.
@@ -61,7 +63,17 @@ impl Parcel {
     fn sent(stanza: Stanza, path: &'static dyn Undelivered, came_back: bool, passing: bool) -> Arc<Parcel> {
         let (bytes, delivered) = (stanza.size(), AtomicBool::new(passing));
         let burden = if passing { None } else { burden::carried() };
-        Arc::new(Parcel { stanza: Some(stanza), bytes, delivered, came_back, passing, path, burden })
+        let since_unix_s = AtomicI64::new(0);
+        Arc::new(Parcel {
+            stanza: Some(stanza),
+            bytes,
+            delivered,
+            came_back,
+            passing,
+            path,
+            burden,
+            since_unix_s,
+        })
     }
 
     /// Whether it makes sense on one stream only.
@@ -89,6 +101,11 @@ impl Parcel {
         self.delivered.store(true, Relaxed);
     }
 
+    /// It waited in vain since then: should it find its way back, that is told.
+    pub fn waited_since(&self, unix_s: i64) {
+        self.since_unix_s.store(unix_s, Relaxed);
+    }
+
     /// A client has it: written to its socket whole, or acknowledged by it.
     pub fn arrived(&self) {
         self.delivered();
@@ -110,6 +127,9 @@ impl Drop for Parcel {
             return;
         }
         if let Some(stanza) = self.stanza.take() {
+            let since = *self.since_unix_s.get_mut();
+            let late = if since > 0 { delayed(&stanza, since) } else { None };
+            let stanza = late.unwrap_or(stanza);
             burden::carrying(self.burden.take(), || self.path.undelivered(stanza));
         }
     }
@@ -122,5 +142,35 @@ pub struct Deliver(pub Arc<Parcel>);
 impl Letter for Deliver {
     fn bytes(&self) -> usize {
         self.0.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Undelivered for Kept {
+        fn undelivered(&'static self, stanza: Stanza) {
+            let written = String::from_utf8_lossy(&stanza.written()).into_owned();
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(written);
+        }
+    }
+
+    #[test]
+    fn what_waited_in_vain_goes_back_with_the_time_at_which_it_came() {
+        let kept: &'static Kept = Box::leak(Box::new(Kept(Mutex::default())));
+        let text = "<message to=\"juliet@a.example\" type=\"chat\"><body>a</body></message>";
+        let stanza = Stanza::from_written(text.into()).unwrap();
+        drop(Parcel::new(stanza.clone(), kept));
+        let late = Parcel::new(stanza, kept);
+        late.waited_since(1_000_000_000);
+        drop(late);
+        let kept = kept.0.lock().unwrap();
+        assert!(!kept[0].contains("<delay"), "{}", kept[0]);
+        assert!(kept[1].contains("2001-09-09T01:46:40Z"), "{}", kept[1]);
     }
 }

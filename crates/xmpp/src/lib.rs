@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod date;
+pub mod delay;
 pub mod error;
 pub mod header;
 pub mod management;
