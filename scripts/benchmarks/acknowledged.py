@@ -222,6 +222,9 @@ def beside(runs, others, key):
 
 
 NAMES = {"rjabberd": "rjabberd", "ejabberd": "ejabberd", "prosody": "Prosody"}
+CAUTION = (
+    " Counted once each, in few messages.\nWhat wakes by the clock and not by a message is in it, and more so the slower the run: small differences tell nothing.\n"
+)
 DIFFERENT = {
     "": "no archive, nobody counts",
     "-archive": "archive on",
@@ -309,7 +312,7 @@ def instructed(counts):
     titles = ["", "window 1", "× the first", "window 8", "× the first"]
     heading = f"### Instructions of rjabberd for one message, in user space, by {counts['by']}\n"
     talkers, messages = instructions.LOADS[counts["by"]]
-    how = f"\nOf {talkers} talkers: the difference of {messages[1]:,} messages each and {messages[0]:,}.\n"
+    how = f"\nOf {talkers} talkers: the difference of {messages[1]:,} messages each and {messages[0]:,}.{CAUTION}"
     return heading + report.table(titles, rows) + how
 
 
@@ -321,5 +324,5 @@ def method(told):
         f"{told['at'][:10]}; {report.describe(told['machine'])}; {versions}. The servers are set up as above; the archive is each one's own "
         "as it ships,\nof every message (`mod_mam` with `default: always`, on Mnesia; `mam`, in files; rjabberd's in SQLite). "
         "Sessions that count enable stream\nmanagement with `resume='true'` and answer when they are asked.\n\n"
-        "```console\n" + "\n".join(commands) + "\n```"
+        "```console\nscripts/bench --acknowledged --before OLDER\n" + "\n".join(commands) + "\n```"
     )

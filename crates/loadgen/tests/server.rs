@@ -118,7 +118,7 @@ fn idle_sessions_are_weighed_before_and_after_traffic() {
 }
 
 #[test]
-fn sessions_that_count_chat_and_are_not_cut_for_silence() {
+fn sessions_with_stream_management_chat() {
     let server = server();
     let more = ["--managed", "--sessions", "4", "--messages", "400", "--window", "4"];
     let (figures, is_good) = phase(&server, "c2s", "chat", &more);
