@@ -69,7 +69,7 @@ pub enum State {
     /// The answer to an iq of the client's own; its other elements wait, deliveries go on.
     Deferred(Box<Established>, Ask),
     /// To be resumed: the connection is gone. With the answer that the session still waits for, or with
-    /// [`hibernated::NOTHING`].
+    /// `hibernated::NOTHING`.
     Hibernated(Box<Established>, Ask),
     /// The end of the connection: our last word is said.
     Closing(CloseReason),

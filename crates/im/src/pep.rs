@@ -1,9 +1,9 @@
 //! Personal eventing (XEP-0163): each account is a publish-subscribe service (XEP-0060) of its own.
 //!
-//! An account's clients publish to its nodes ([`publish`]), it and others read them ([`items`]), and who wants a node's
-//! events and may have them gets them ([`events`]): contacts by what their clients announce ([`interests`]), others by
-//! subscribing ([`subscribe`]). What a node is like stands in its [`config`]; [`access`] alone says who may do what.
-//! Two kinds of nodes have a second face: avatars ([`avatars`]) and bookmarks ([`bookmarks`]).
+//! An account's clients publish to its nodes (`publish`), it and others read them (`items`), and who wants a node's
+//! events and may have them gets them (`events`): contacts by what their clients announce (`interests`), others by
+//! subscribing (`subscribe`). What a node is like stands in its `config`; `access` alone says who may do what.
+//! Two kinds of nodes have a second face: avatars (`avatars`) and bookmarks (`bookmarks`).
 //!
 //! Invariants: who may not see the account's presence is told of a node that is not open to everybody what he is told of
 //! an account that does not exist. Events are told in the order of the commits.

@@ -1,7 +1,7 @@
 //! Push notifications (XEP-0357): clients say which push service is to be told when something comes for their account, and
 //! it is told.
 //!
-//! What is worth it is decided here ([`Im::push_hint`]); [`sending`] tells the services, now and then. A notification says
+//! What is worth it is decided here ([`Im::push_hint`]); `sending` tells the services, now and then. A notification says
 //! how many messages came, and nothing of what they say unless the config allows it. Registrations outlive transient
 //! errors. Invariant: what a client gave along for its push service goes to that service and nowhere else.
 
