@@ -182,7 +182,7 @@ def idle(made):
     taken = {}
     for turn in range(max(IDLE_ROUNDS.get(server.name, IDLE_ROUNDS_OTHERS) for server in made)):
         for called, server, more in ways(made):
-            # Sessions of an archived account are as large.
+            # An idle session has nothing to archive.
             if server.name.endswith("-archive") or turn >= IDLE_ROUNDS.get(server.name, IDLE_ROUNDS_OTHERS):
                 continue
             with server:

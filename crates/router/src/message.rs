@@ -3,7 +3,7 @@
 //! It does not come here again: what a session gives back is marked already. Where nothing is archived and nobody wants
 //! copies, this costs two questions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -24,6 +24,9 @@ enum Hearers {
     /// Nobody: the account refuses it, or it is dropped.
     Nobody,
 }
+
+/// How long a sender waits for the archive of what he has said.
+const ARCHIVING_MAX: Duration = Duration::from_millis(250);
 
 impl Router {
     /// Archives a message of a session for an account of ours, or for its own; copies it, and delivers it.
@@ -116,10 +119,16 @@ fn addressee(message: &Stanza) -> Option<BareJid> {
     message.to.as_ref().or(message.from.as_ref()).map(Jid::to_bare)
 }
 
+/// For somebody who has it already, the archive is waited for no longer than that: a sender who is faster than the disk is
+/// slowed, and one whose disk stands still goes on. What is safe then is told by stream management, not by this.
+async fn within_a_moment(archived: BoxFuture<'static, Committed>) -> Committed {
+    tokio::time::timeout(ARCHIVING_MAX, archived).await.unwrap_or(Committed::No)
+}
+
 /// What was routed, and promised when it is archived too.
 fn both(archived: BoxFuture<'static, Committed>, routed: Routed) -> Routed {
     match routed {
-        Routed::Done => Routed::Committing(archived),
+        Routed::Done => Routed::Committing(within_a_moment(archived).boxed()),
         Routed::Committing(kept) => Routed::Committing(
             future::join(archived, kept).map(|(archived, kept)| archived.and(kept)).boxed(),
         ),

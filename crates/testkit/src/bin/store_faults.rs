@@ -5,7 +5,8 @@
 //! the store (it finds the server in `RJABBERD_PID` and the data folder in `RJABBERD_DATA`), says a line, waits for the end
 //! of its input, mends the store and ends. What is counted is what the clients saw: pairs who chat must lose nothing and
 //! wait for nothing; who asks for what is stored is answered, by an error if need be; what was acknowledged (a message for
-//! somebody who is away, private XML) is there when the server was killed and started again.
+//! somebody who is away, private XML) is there when the server was killed and started again. One who counts (XEP-0198) talks
+//! to a device that hears nothing: only the archive makes that safe, so his `h` must stand still while the store is away.
 
 #![expect(clippy::print_stdout, reason = "a program that prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "it keeps a pace: its load is bounded")]
@@ -26,6 +27,8 @@ const CHAT_MAX: Duration = Duration::from_secs(2);
 /// How long the store may need until it is back after it was mended.
 const BACK_MAX: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(10);
+/// How long a commit that had begun before the fault may be told after it.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// How long all goes well before.
 const BEFORE: Duration = Duration::from_secs(2);
 
@@ -78,6 +81,9 @@ struct Scene {
     refused: AtomicUsize,
     /// The slowest answer to a request, in milliseconds.
     slowest_ms: AtomicU64,
+    /// Messages that the one who counts has sent, and how many of them `h` covers.
+    counted: AtomicUsize,
+    safe: AtomicUsize,
 }
 
 impl Scene {
@@ -104,7 +110,7 @@ struct Talk {
 fn run(plan: &Plan) {
     let mut play = Play::without_tls(&keys(plan).iter().map(String::as_str).collect::<Vec<_>>());
     let names = (0..PAIRS).flat_map(|number| [format!("a{number}"), format!("b{number}")]);
-    for name in names.chain(["teller", "keeper", "writer"].map(str::to_owned)) {
+    for name in names.chain(["teller", "keeper", "writer", "counter", "deaf"].map(str::to_owned)) {
         play.account(&name);
     }
     let scene = Arc::new(Scene::default());
@@ -118,27 +124,37 @@ fn run(plan: &Plan) {
     let (teller, writer) = (enters(&play, "teller"), enters(&play, "writer"));
     let telling = on_a_thread(&scene, move |scene| tell(teller, scene));
     let writing = on_a_thread(&scene, move |scene| write(writer, scene));
+    let (counter, deaf) = (counts(&play, "counter"), counts(&play, "deaf"));
+    let counting = on_a_thread(&scene, move |scene| count(counter, &deaf, scene));
 
     sleep(BEFORE);
     let before = (scene.acknowledged.load(SeqCst), scene.refused.load(SeqCst));
     assert!(before.0 > 20 && before.1 == 0, "before the fault: {before:?} acknowledged and refused");
     let fault = broken(plan, &play);
     scene.is_broken.store(true, SeqCst);
+    // What was on its way to the disk may still have arrived there.
+    sleep(UNDER_WAY);
+    let (counted, safe) = (scene.counted.load(SeqCst), scene.safe.load(SeqCst));
+    assert!(safe > 0, "nothing was safe before the fault");
     let logins = strangers(&play, Duration::from_secs(plan.seconds));
     let refused = scene.refused.load(SeqCst);
     assert!(refused > 0, "nothing was refused: the store was not away");
+    let stood = (scene.counted.load(SeqCst) - counted, scene.safe.load(SeqCst) - safe);
     mended(fault);
     scene.is_broken.store(false, SeqCst);
     let back = wait_until_back(&scene);
+    wait_until_safe(&scene);
     scene.is_over.store(true, SeqCst);
 
     let talks: Vec<Talk> = pairs.into_iter().map(ended).collect();
-    let (told, written) = (ended(telling), ended(writing));
+    let (told, written, safe) = (ended(telling), ended(writing), ended(counting));
     play.server.kill();
     play.server.run();
     let found = check_told(&play, &told);
     let value = stored_number(&mut enters(&play, "writer"));
     assert!(value >= written, "private XML: {written} was acknowledged, {value} is stored");
+
+    check_archived(&play, safe);
 
     let sum = |of: fn(&Talk) -> usize| talks.iter().map(of).sum::<usize>();
     let slowest = talks.iter().map(|talk| talk.slowest).max().unwrap_or_default();
@@ -160,6 +176,12 @@ fn run(plan: &Plan) {
         found - told.taken.len(),
         back.as_millis()
     );
+    println!(
+        "counted: h covered {} of {} messages that were sent while the store was away, and {safe} in the end, all of them \
+         in the archive",
+        stood.1, stood.0
+    );
+    assert!(stood.0 > 0 && stood.1 == 0, "h went on while the store was away: {stood:?}");
     assert!(slowest < CHAT_MAX, "a chat stood still for {slowest:?}");
     assert!(
         talks.iter().all(|talk| talk.said_meanwhile > 0),
@@ -248,6 +270,83 @@ fn tell(mut client: Client, scene: &Scene) -> Told {
         sleep(PACE);
     }
     told
+}
+
+/// Enters with stream management: the server is to count.
+fn counts(play: &Play, name: &str) -> Client {
+    let mut client = enters(play, name);
+    client.sends("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    let answer = client.takes();
+    assert_eq!(answer.name, "enabled", "{answer:?}");
+    client
+}
+
+/// Sends one message after another to a device that takes none, and follows `h`; says how many it covers in the end.
+fn count(mut client: Client, deaf: &Client, scene: &Scene) -> usize {
+    let (mut stanzas, mut safe) = (0, 0);
+    // The number of each message among all stanzas, oldest first, that `h` does not cover yet.
+    let mut waiting = std::collections::VecDeque::new();
+    while scene.goes_on() {
+        let number = scene.counted.load(SeqCst);
+        let to = deaf.jid();
+        client.sends(&format!(
+            "<message type='chat' to='{to}' id='c{number}'><body>{number}</body></message>\
+             <iq type='get' id='p{number}'><ping xmlns='urn:xmpp:ping'/></iq><r xmlns='urn:xmpp:sm:3'/>"
+        ));
+        waiting.push_back(stanzas + 1);
+        stanzas += 2;
+        scene.counted.store(number + 1, SeqCst);
+        // The request is answered at once, and so is the ping before it; what is safe later comes by itself.
+        let mut is_answered = false;
+        while !is_answered {
+            let element = client.takes();
+            is_answered = element.attribute("id") == Some(&format!("p{number}"));
+            let Some(h) = element.attribute("h").and_then(|h| h.parse::<usize>().ok()) else { continue };
+            while waiting.pop_front_if(|place| *place <= h).is_some() {
+                safe += 1;
+            }
+            scene.safe.store(safe, SeqCst);
+        }
+        sleep(PACE * 5);
+    }
+    safe
+}
+
+/// Waits until `h` covers what was sent up to now: the archive has caught up.
+fn wait_until_safe(scene: &Scene) {
+    let (counted, begun) = (scene.counted.load(SeqCst), Instant::now());
+    while scene.safe.load(SeqCst) < counted {
+        assert!(begun.elapsed() < BACK_MAX, "h stands still {BACK_MAX:?} after the store is back");
+        sleep(PACE);
+    }
+}
+
+/// What `h` covered is in the archive of who did not hear it.
+fn check_archived(play: &Play, safe: usize) {
+    let mut deaf = play.connects("deaf");
+    deaf.opens_stream().logs_in(Hash::Sha1, "deaf", PASSWORD).binds(Some("other"));
+    let (mut archived, mut after) = (std::collections::HashSet::new(), String::new());
+    loop {
+        deaf.sends(&format!(
+            "<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'>\
+             <max>200</max>{after}</set></query></iq>"
+        ));
+        let end = loop {
+            let element = deaf.takes();
+            if element.attribute("id") == Some("page") {
+                break element;
+            }
+            archived.extend(element.find("body").and_then(|body| body.text.parse::<usize>().ok()));
+        };
+        let last = end.find("last").map(|last| last.text.clone()).unwrap_or_default();
+        let is_complete = end.find("fin").is_some_and(|fin| fin.attribute("complete") == Some("true"));
+        if is_complete || last.is_empty() {
+            break;
+        }
+        after = format!("<after>{last}</after>");
+    }
+    let lost: Vec<usize> = (0..safe).filter(|number| !archived.contains(number)).collect();
+    assert!(lost.is_empty(), "of {safe} that h covered, these are not in the archive: {lost:?}");
 }
 
 const PRIVATE: &str = "<query xmlns='jabber:iq:private'>";
