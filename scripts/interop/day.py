@@ -19,10 +19,10 @@ import slixmpp
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
-from server import Server
+from peers import Failed, until
+from server import PATIENCE_S, Server
 from terminal import Tmux
 
-PATIENCE_S = 20
 JULIET = "juliet@localhost"
 ROMEO = "romeo@localhost"
 PASSWORD = "swordfish"
@@ -38,20 +38,6 @@ enabled = true
 [log]
 level = "debug"
 """
-
-
-class Failed(Exception):
-    """Somebody did not see what they should."""
-
-
-async def until(what: str, deed: Callable[[], bool]) -> None:
-    """Asks again until the answer is yes."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not deed():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise Failed(f"waited {PATIENCE_S} s for {what}") from None
 
 
 def in_order(words: tuple[str, ...], text: str) -> bool:

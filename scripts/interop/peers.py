@@ -15,7 +15,17 @@ PASSWORDS = {"slixmpp": PASSWORD, "aioxmpp": PASSWORD, "xmpp.js": "pass word <&>
 
 
 class Failed(Exception):
-    """A combination that does not work."""
+    """A combination that does not work, or somebody who did not see what they should."""
+
+
+async def until(what, deed):
+    """Asks again until the answer is yes."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not deed():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Failed(f"waited {PATIENCE_S} s for {what}") from None
 
 
 class Peer:

@@ -16,11 +16,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import cable
-from peers import HERE, Failed, Peer
+from peers import HERE, Failed, Peer, until
 from server import Server
 from terminal import Tmux
 
-PATIENCE_S = 20
 ALL_S = 150
 PASSWORD = "swordfish"
 JULIET = "juliet@localhost"
@@ -41,16 +40,6 @@ resumption_s = 6
 level = "debug"
 bodies = true
 """
-
-
-async def until(what: str, deed: Callable[[], object]) -> None:
-    """Asks again until the answer is yes."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not deed():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise Failed(f"waited {PATIENCE_S} s for {what}") from None
 
 
 class Phone(Peer):
@@ -458,9 +447,10 @@ def main() -> None:
         print("FAILED  the server did not stop well")
     if told := faults(server):
         print(f"FAILED  the server warned: {''.join(told)}")
+    well = well and stopped and not told
     how = "a cable into a network namespace" if isinstance(wire, cable.Cable) else "a proxy that stalls"
     print(f"phones: two phones and a laptop, by {how}: {'all as it should be' if well else 'not as it should be'}")
-    sys.exit(0 if well and stopped and not told else 1)
+    sys.exit(0 if well else 1)
 
 
 main()

@@ -23,6 +23,7 @@ mod scram;
 mod server;
 mod stream;
 mod tls;
+mod torture;
 mod wire;
 
 pub use caps::caps_version;
@@ -37,6 +38,7 @@ pub use scram::{Hash, HashedToken, SaltedPassword, Scram};
 pub use server::{Server, alive, localhost_config};
 pub use stream::{Fault, Stream};
 pub use tls::AnyCertificate;
+pub use torture::{Faults, say, torture};
 
 /// How long anything is waited for before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,7 +4,8 @@ use rjabberd_testkit::{Node, Play};
 
 const SERVICE: &str = "app/push";
 
-fn enable(inner: &str) -> String {
+/// The request of a client that wants [`SERVICE`] to be told.
+pub(crate) fn enable(inner: &str) -> String {
     format!(
         "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='app@localhost/push' node='n1'>{inner}</enable></iq>"
     )

@@ -4,7 +4,7 @@
 
 use rjabberd_testkit::{Client, Hash, Node, PASSWORD, Piece, Play};
 
-use super::said::settle;
+use super::{push, said::settle};
 
 const ROMEO: &str = "romeo@localhost/orchard";
 const JULIET: &str = "juliet@localhost/balcony";
@@ -281,11 +281,7 @@ fn pitfall_17_push_services_are_told_of_what_comes_for_a_session_without_connect
     play.enters("app/push").is_available(0);
     play.enters("juliet/balcony").is_available(0);
     let (mut romeo, id) = managed(&mut play, "romeo/orchard");
-    romeo
-        .sends(
-            "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='app@localhost/push' node='n'/></iq>",
-        )
-        .gets("<iq type='result' id='e'/>");
+    romeo.sends(&push::enable("")).gets("<iq type='result' id='e'/>");
     // What it was sent and has not acknowledged, and what comes later.
     play.client("juliet/balcony").says(ROMEO, "one");
     romeo.hears("one");
@@ -308,11 +304,7 @@ fn pitfall_17_push_services_are_told_of_what_was_not_acknowledged_for_long() {
     play.enters("app/push").is_available(0);
     play.enters("juliet/balcony").is_available(0);
     let (mut romeo, _) = managed(&mut play, "romeo/orchard");
-    romeo
-        .sends(
-            "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='app@localhost/push' node='n'/></iq>",
-        )
-        .gets("<iq type='result' id='e'/>");
+    romeo.sends(&push::enable("")).gets("<iq type='result' id='e'/>");
     play.client("juliet/balcony").says(ROMEO, "one");
     romeo.hears("one");
     let told = play.client("app/push").takes();

@@ -22,16 +22,15 @@ mod world;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    io::{self, Write as _},
     process::ExitCode,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use rjabberd_testkit::{Fault, Server, alive, localhost_config};
+use rjabberd_testkit::{Fault, Server, alive, localhost_config, say, torture};
 use serde_json::{Value, json};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 
 use crate::{
     graph::Graph,
@@ -55,19 +54,7 @@ const SHOWN_MAX: usize = 20;
 
 fn main() -> Result<ExitCode, Fault> {
     let options = Options::read(std::env::args().skip(1))?;
-    say(&format!("seed {}", options.seed));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let limit = Duration::from_secs(options.seconds) + MORE;
-    let report =
-        LocalSet::new().block_on(&runtime, async { tokio::time::timeout(limit, run(&options)).await })??;
-    writeln!(io::stdout(), "{report}")?;
-    Ok(if report["good"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Tells the user, on stderr.
-fn say(text: &str) {
-    // A closed stderr is no reason to stop.
-    let _ = writeln!(io::stderr(), "{text}");
+    torture(options.seed, Duration::from_secs(options.seconds) + MORE, run(&options))
 }
 
 async fn run(options: &Options) -> Result<Value, Fault> {
@@ -292,7 +279,7 @@ fn report(
     stages: &[(&str, Vec<Difference>)],
     after: Option<&Value>,
 ) -> Value {
-    let (counts, heard, faults) = (world.counts(), world.heard(), world.faults());
+    let (counts, heard, faults) = (world.counts(), world.heard(), world.faults.all());
     let mut mismatches = BTreeMap::new();
     let (mut total, mut not_reflected) = (0, 0);
     for (stage, differences) in stages {

@@ -111,7 +111,7 @@ impl Player {
             let deed = self.draw(table);
             self.world.does(self.address, &format!("{deed:?}"));
             if let Err(fault) = self.does(deed).await {
-                self.world.fault(format!("{deed:?}: {fault}"));
+                self.world.faults.note(format!("{deed:?}: {fault}"));
                 self.world.shows(self.address, None);
                 self.link = None;
             }

@@ -28,7 +28,7 @@ pub(crate) async fn quarrels(
 ) -> [Connected; 2] {
     while Instant::now() < until {
         if let Err(fault) = once(&world, &mut pair, &mut random, pause_ms).await {
-            world.fault(format!("quarrel: {fault}"));
+            world.faults.note(format!("quarrel: {fault}"));
             break;
         }
     }

@@ -9,7 +9,7 @@ use std::{
     rc::Rc,
 };
 
-use rjabberd_testkit::SaltedPassword;
+use rjabberd_testkit::{Faults, SaltedPassword};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -62,7 +62,8 @@ pub(crate) struct World {
     revoked: RefCell<BTreeSet<(u16, u16)>>,
     counts: Cell<Counts>,
     heard: RefCell<Heard>,
-    faults: RefCell<BTreeMap<String, u64>>,
+    /// What did not go as it should.
+    pub(crate) faults: Faults,
     status: Cell<u32>,
     /// What each address did last, to explain a difference.
     deeds: RefCell<BTreeMap<Address, VecDeque<String>>>,
@@ -87,7 +88,7 @@ impl World {
             revoked: RefCell::default(),
             counts: Cell::default(),
             heard: RefCell::default(),
-            faults: RefCell::default(),
+            faults: Faults::default(),
             status: Cell::new(0),
             deeds: RefCell::default(),
         })
@@ -123,20 +124,6 @@ impl World {
     /// What was heard so far.
     pub(crate) fn heard(&self) -> Heard {
         self.heard.borrow().clone()
-    }
-
-    /// Puts down that something did not go as it should.
-    pub(crate) fn fault(&self, what: String) {
-        const KINDS_MAX: usize = 20;
-        let mut faults = self.faults.borrow_mut();
-        let what =
-            if faults.len() < KINDS_MAX || faults.contains_key(&what) { what } else { "other".to_owned() };
-        *faults.entry(what).or_default() += 1;
-    }
-
-    /// What did not go as it should.
-    pub(crate) fn faults(&self) -> BTreeMap<String, u64> {
-        self.faults.borrow().clone()
     }
 
     /// Remembers what an address is about to do; what it says has a status above the one that this notes.

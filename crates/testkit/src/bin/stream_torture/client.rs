@@ -110,7 +110,7 @@ impl Client {
                     self.world.counts("attempts_that_failed");
                     self.note_fault(&fault);
                     if self.world.phase.get() == Phase::Leaving {
-                        return self.world.fault("a client could not log out".to_owned());
+                        return self.world.faults.note("a client could not log out".to_owned());
                     }
                     sleep(self.random_ms(100, 600)).await;
                     continue;
@@ -145,7 +145,7 @@ impl Client {
             self.world.counts("broken_by_the_server");
         }
         if !is_break || !self.world.was_killed_lately() {
-            self.world.fault(text);
+            self.world.faults.note(text);
         }
         self.world.tells(self.me, What::Cut("by the server"));
     }

@@ -23,19 +23,15 @@ mod world;
 
 use std::{
     collections::BTreeSet,
-    io::{self, Write as _},
     process::ExitCode,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
-use rjabberd_testkit::{Fault, Piece, Stream};
+use rjabberd_testkit::{Fault, Piece, Stream, say, torture};
 use serde_json::{Value, json};
-use tokio::{
-    task::{LocalSet, spawn_local},
-    time::sleep,
-};
+use tokio::{task::spawn_local, time::sleep};
 
 use crate::{
     client::Client,
@@ -57,19 +53,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 fn main() -> Result<ExitCode, Fault> {
     let options = Options::read(std::env::args().skip(1))?;
-    say(&format!("seed {}", options.seed));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let limit = Duration::from_secs(options.seconds) + MORE;
-    let report =
-        LocalSet::new().block_on(&runtime, async { tokio::time::timeout(limit, run(&options)).await })??;
-    writeln!(io::stdout(), "{report:#}")?;
-    Ok(if report["good"] == true { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Tells the user, on stderr.
-fn say(text: &str) {
-    // A closed stderr is no reason to stop.
-    let _ = writeln!(io::stderr(), "{text}");
+    torture(options.seed, Duration::from_secs(options.seconds) + MORE, run(&options))
 }
 
 async fn run(options: &Options) -> Result<Value, Fault> {
@@ -108,7 +92,7 @@ async fn run(options: &Options) -> Result<Value, Fault> {
     }
     for client in clients {
         if !client.is_finished() {
-            world.fault("a client does not come to its end".to_owned());
+            world.faults.note("a client does not come to its end".to_owned());
             client.abort();
         }
     }
@@ -161,7 +145,7 @@ async fn all_are(world: &World, patience: Duration, what: &str, are: impl Fn(&St
         }
         if Instant::now() > deadline {
             let first = behind.first().copied().unwrap_or_default();
-            world.fault(format!("{} clients do not {what}, the first is {first}", behind.len()));
+            world.faults.note(format!("{} clients do not {what}, the first is {first}", behind.len()));
             return false;
         }
         sleep(LOOK).await;
@@ -195,7 +179,7 @@ fn missing(world: &World) {
 }
 
 fn report(options: &Options, world: &World, kills: u64, left: Option<Result<Value, Value>>) -> Value {
-    let (sums, faults) = (world.ledger(|ledger| ledger.sums()), world.faults());
+    let (sums, faults) = (world.ledger(|ledger| ledger.sums()), world.faults.all());
     let mut told = BTreeSet::new();
     for (id, wrong) in world.wrongs() {
         if told.insert(wrong.kind()) {

@@ -196,7 +196,7 @@ impl Client {
                 self.world.tells(self.me, What::CameBack(id));
                 self.world.notes(id, |ledger| ledger.comes_back(id));
             }
-            None => self.world.fault(format!("an error: {node}")),
+            None => self.world.faults.note(format!("an error: {node}")),
         }
     }
 
@@ -218,7 +218,7 @@ impl Client {
                 && node.attribute("from").is_some_and(|from| bare(from) == other)
         };
         let Some(id) = id.filter(is_whole) else {
-            self.world.fault(format!("a strange message: {node}"));
+            self.world.faults.note(format!("a strange message: {node}"));
             return None;
         };
         self.world.tells(self.me, What::Receives(id));

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rjabberd_testkit::SaltedPassword;
+use rjabberd_testkit::{Faults, SaltedPassword};
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 use crate::{
@@ -65,7 +65,8 @@ pub(crate) struct World {
     wrongs: RefCell<Vec<(Id, Wrong)>>,
     wrongs_total: RefCell<BTreeMap<&'static str, u64>>,
     counts: RefCell<BTreeMap<&'static str, u64>>,
-    faults: RefCell<BTreeMap<String, u64>>,
+    /// What did not go as it should.
+    pub(crate) faults: Faults,
     /// Connections that nobody uses any more and that are still open.
     pub(crate) forsaken: RefCell<Vec<AbortHandle>>,
 }
@@ -91,7 +92,7 @@ impl World {
             wrongs: RefCell::default(),
             wrongs_total: RefCell::default(),
             counts: RefCell::default(),
-            faults: RefCell::default(),
+            faults: Faults::default(),
             forsaken: RefCell::default(),
         })
     }
@@ -166,20 +167,6 @@ impl World {
     /// What was done so far.
     pub(crate) fn counted(&self) -> BTreeMap<&'static str, u64> {
         self.counts.borrow().clone()
-    }
-
-    /// Puts down that something did not go as it should.
-    pub(crate) fn fault(&self, what: String) {
-        const KINDS_MAX: usize = 20;
-        let mut faults = self.faults.borrow_mut();
-        let what =
-            if faults.len() < KINDS_MAX || faults.contains_key(&what) { what } else { "other".to_owned() };
-        *faults.entry(what).or_default() += 1;
-    }
-
-    /// What did not go as it should.
-    pub(crate) fn faults(&self) -> BTreeMap<String, u64> {
-        self.faults.borrow().clone()
     }
 
     /// A client says how far it is.
