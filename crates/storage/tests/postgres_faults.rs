@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use rjabberd_storage::{PostgresOptions, PostgresUrl, SqlStore, Store, StoreError};
+use rjabberd_storage::{Login, PostgresOptions, PostgresUrl, SqlStore, Store, StoreError};
+use rjabberd_xmpp::address::BareJid;
 use support::{Home, account, credentials, home, seed, wait};
 
 /// What the server is to do (`scripts/postgres`); false where there is no server of this test's own.
@@ -72,7 +73,10 @@ fn create(store: &SqlStore, first: u32, mut until: impl FnMut(&Counted) -> bool)
     })
 }
 
-/// Waits until the store takes changes and answers questions again.
+/// How long the store may need until it is back.
+const BACK_MAX: Duration = Duration::from_secs(30);
+
+/// Waits until the store takes changes again.
 fn back(store: &SqlStore) {
     let begun = Instant::now();
     let is_back = || {
@@ -82,14 +86,28 @@ fn back(store: &SqlStore) {
         )
     };
     while !is_back() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the store did not come back");
+        assert!(begun.elapsed() < BACK_MAX, "the store did not come back");
     }
 }
 
 fn check_all(store: &SqlStore, created: &[u32]) {
     for number in created {
-        let login = wait(store.load_login(&account(&format!("u{number}")))).unwrap();
+        let login = asked(store, &account(&format!("u{number}")));
         assert_eq!(seed(&login.expect("an answered account is gone").credentials), number % 1000);
+    }
+}
+
+/// Asks until there is an answer: each thread that reads leaves the database alone for a while of its own, and comes back
+/// later than the one that writes.
+fn asked(store: &SqlStore, account: &BareJid) -> Option<Login> {
+    let begun = Instant::now();
+    loop {
+        match wait(store.load_login(account)) {
+            Err(StoreError::Unavailable(reason)) => {
+                assert!(begun.elapsed() < BACK_MAX, "no thread that reads came back: {reason}");
+            }
+            answer => return answer.unwrap(),
+        }
     }
 }
 
